@@ -1,0 +1,58 @@
+# The two commands of a new user are `make demo` and `make test`; each makes what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -q
+
+.PHONY: demo test check kafka verify-main bench lock format clean help
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "certstream needs Python 3.11 or newer; name one: make PYTHON=python3.12 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: as root, apt-get install python3-venv"; exit 1; }
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml | $(BIN)/python
+	@echo "installing what certstream needs into $(VENV) …"
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	@echo "installing what the tests need into $(VENV) …"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+demo: $(VENV)/run.stamp  ## the main job on this machine: simulator, service, embedded journal
+	@$(BIN)/certstream demo $(ARGS)
+
+kafka: $(VENV)/dev.stamp  ## fetch the real Apache Kafka that the tests start
+	@$(BIN)/python -m tests.real.kafka fetch
+
+check: $(VENV)/dev.stamp  ## format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@PYTHONPATH=. $(BIN)/lint-imports
+
+test: check kafka  ## everything that must hold: checks and all tests, on a real Kafka
+	@$(BIN)/pytest $(ARGS)
+
+verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults and kill -9, judged independently
+	@$(BIN)/python -m tests.verify $(ARGS)
+
+bench: $(VENV)/dev.stamp  ## ratios against named peers, in one run
+	@$(BIN)/python -m bench $(ARGS)
+
+format: $(VENV)/dev.stamp  ## rewrite in the project's format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+lock: $(VENV)/dev.stamp  ## renew requirements/*.txt
+	@for f in run dev; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header $$( [ $$f = dev ] && echo -c requirements/run.txt ) \
+	  requirements/$$f.in -o requirements/$$f.txt; done
+
+clean:  ## remove the environment and what was fetched
+	rm -rf $(VENV) .cache

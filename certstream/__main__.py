@@ -1,0 +1,5 @@
+"""`python -m certstream` is the command `certstream`."""
+
+from certstream.cli import main
+
+main()

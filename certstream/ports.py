@@ -1,0 +1,116 @@
+"""Protocols between the service and the world, and the journal's errors. Adapters implement them; `app` joins them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from certstream.core.answers import Answer
+from certstream.core.errors import Fatal, Transient
+from certstream.core.wire import Put, Stored
+
+Apply = Callable[[bytes, bytes | None], None]
+"""Called for each record of `state` in order: key, value (None for a tombstone). Later ones replace earlier ones."""
+
+
+class JournalDoubt(Transient):
+    """A commit failed, or nobody knows whether it happened. Call `resume`; only what it reads is true."""
+
+
+class JournalAway(Transient):
+    """The journal cannot be reached at all. Nothing was changed; try again later."""
+
+
+class Fenced(Fatal):
+    """Another process owns this shard now. Stop calling; do not open it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What opening a shard found. `previous`: an earlier owner was recorded; `released`: it handed over in order."""
+
+    previous: bool
+    released: bool
+
+
+class Shard(Protocol):
+    """One shard of a journal, owned by this process until `close` or `Fenced`. Not for concurrent use:
+    one task calls `resume`, `commit` and `verify` in turn."""
+
+    @property
+    def number(self) -> int:
+        """Partition that every record of this shard goes to."""
+        ...
+
+    @property
+    def opened(self) -> Opened:
+        """What opening it found about the owner before."""
+        ...
+
+    def owned_until(self) -> float:
+        """Boot-time clock, seconds: calls to the API are allowed before it. `math.inf` where a lock cannot be lost."""
+        ...
+
+    async def commit(self, puts: Sequence[Put]) -> None:
+        """Write all of `puts` or none, in order. Raises JournalDoubt (then `resume`), Fenced."""
+        ...
+
+    async def verify(self) -> None:
+        """Prove ownership (Kafka: a transaction with the ownership row). Raises as `commit` does."""
+        ...
+
+    async def resume(self) -> None:
+        """After a doubt: fence again, and call `apply` for what was committed since the last applied record.
+        Raises JournalAway (try again later), Fenced."""
+        ...
+
+    async def close(self, *, release: bool) -> None:
+        """Give the shard up, within a deadline. `release` writes that every slot is back, so that a successor
+        need not wait; pass it only when that is true."""
+        ...
+
+
+class Journal(Protocol):
+    """Where events, and the rows they follow from, are committed atomically."""
+
+    @property
+    def partitions(self) -> int:
+        """Number of partitions of every topic (known after `start`)."""
+        ...
+
+    async def start(self) -> None:
+        """Connect. Raises JournalAway or Fatal with the cause and how to mend it."""
+        ...
+
+    async def open(self, shard: int, apply: Apply) -> Shard:
+        """Fence an earlier owner, restore: `apply` is called for each live row of `state` in that partition."""
+        ...
+
+    def read(
+        self, topics: Sequence[str], *, start: Mapping[tuple[str, int], int] | None = None, follow: bool = False
+    ) -> AsyncIterator[Stored]:
+        """Committed records of `topics` (all partitions) from `start` offsets (default: the beginning), per partition
+        in order; ends at the present end, or goes on for ever with `follow`."""
+        ...
+
+    async def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
+        """Next offset of each partition: where a reader starts that wants only what comes from now on."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Source(Protocol):
+    """One account's `ListClientCertificate`. A call is one request on the wire: no retry, no redirect."""
+
+    async def list(self, *, page: int, size: int, identifier: str | None = None, anywhere: bool = False) -> Answer:
+        """One call. `identifier` makes it a look-up; `anywhere` leaves the account's resource group out.
+        Raises the errors of `core.errors`; returns or raises only when nothing of the call can reach the wire later."""
+        ...
+
+    async def uid(self) -> str | None:
+        """The Alibaba UID behind the credentials, None where it is not asked."""
+        ...
+
+    async def close(self) -> None: ...
