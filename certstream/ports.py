@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -89,7 +89,7 @@ class Journal(Protocol):
 
     def read(
         self, topics: Sequence[str], *, start: Mapping[tuple[str, int], int] | None = None, follow: bool = False
-    ) -> AsyncIterator[Stored]:
+    ) -> AsyncGenerator[Stored, None]:
         """Committed records of `topics` (all partitions) from `start` offsets (default: the beginning), per partition
         in order; ends at the present end, or goes on for ever with `follow`."""
         ...

@@ -1,1 +1,2 @@
-"""The API client: Signature V3 over aiohttp, credentials, STS. One call is one request on the wire."""
+"""Alibaba Cloud as a source: the calls of one account, its credentials, and whose they are. Only I/O lives here;
+signing and decoding are `core.signing` and `core.answers`."""

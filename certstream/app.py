@@ -1,0 +1,108 @@
+"""The only place that builds adapters and hands them to services."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from certstream.config import Account, Config
+from certstream.core.anchor import Anchor
+from certstream.core.ledger import Ledger, Settings
+from certstream.journal.kafka import KafkaJournal
+from certstream.journal.kafka_config import KafkaConfig
+from certstream.journal.sqlite import SqliteJournal
+from certstream.ports import Journal
+from certstream.service.clock import Clock
+from certstream.service.metrics import Metrics
+from certstream.service.poller import Pace
+from certstream.service.supervisor import Entry, Ownership, Supervisor
+from certstream.source.cas import CasSource
+from certstream.source.credentials import find
+
+
+def kafka_config(config: Config) -> KafkaConfig:
+    """What the Kafka adapters need to know."""
+    kafka = config.kafka
+
+    def file(name: str) -> Path | None:
+        return Path(name) if name else None
+
+    return KafkaConfig(
+        bootstrap=",".join(config.brokers),
+        prefix=config.topic_prefix,
+        transactional_prefix=kafka.transactional_id_prefix,
+        security_protocol=kafka.security_protocol,
+        sasl_mechanism=kafka.sasl_mechanism or "SCRAM-SHA-512",
+        username=kafka.username or None,
+        password_file=file(kafka.password_file),
+        ca_file=file(kafka.ca_file),
+        cert_file=file(kafka.cert_file),
+        key_file=file(kafka.key_file),
+        replicas=kafka.replicas or None,
+    )
+
+
+def build_journal(config: Config) -> Journal:
+    """The journal that the configuration names; not started."""
+    if config.journal_path is not None:
+        return SqliteJournal(config.journal_path, prefix=config.topic_prefix)
+    return KafkaJournal(kafka_config(config))
+
+
+def build_source(account: Account, *, ownership: Ownership | None = None) -> CasSource:
+    """An account's API client. Raises Fatal for an endpoint, proxy or file that cannot be used."""
+    keys = account.credentials
+    return CasSource(
+        endpoint=account.endpoint,
+        credentials=find(
+            access_key_id=keys.access_key_id or None,
+            access_key_secret_file=keys.access_key_secret_file or None,
+            profile=keys.profile or None,
+            role_arn=keys.role_arn or None,
+            external_id=keys.external_id or None,
+            sts_endpoint=account.sts_endpoint or None,
+        ),
+        resource_group=account.resource_group or None,
+        guard=ownership if ownership is not None else lambda: None,
+        proxy=account.proxy or None,
+        trust_env=True,
+        ca_file=account.ca_file or None,
+        insecure=account.insecure,
+        sts_endpoint=account.sts_endpoint or None,
+    )
+
+
+def build(config: Config, *, clock: Clock | None = None) -> Supervisor:
+    """The service, ready to run."""
+    clock = clock if clock is not None else Clock()
+    return Supervisor(
+        journal=build_journal(config),
+        entries=[_entry(config, account, clock) for account in config.accounts],
+        clock=clock,
+        metrics=Metrics(),
+    )
+
+
+def _entry(config: Config, account: Account, clock: Clock) -> Entry:
+    ownership = Ownership(clock)
+    settings = Settings(
+        account=account.name,
+        budget=account.budget,
+        thresholds=config.thresholds,
+        keep_pem=config.pem,
+        staleness=account.staleness,
+        grouped=bool(account.resource_group),
+    )
+    return Entry(
+        ledger=Ledger(settings, Anchor(boot=clock.boot())),
+        source=build_source(account, ownership=ownership),
+        ownership=ownership,
+        pace=Pace(page_size=account.page_size, sweep_every=account.sweep_every, probe_every=account.probe_every),
+        qps=account.qps,
+        uid=account.uid or None,
+    )
+
+
+async def run(config: Config, *, stop: asyncio.Event, once: bool = False) -> int:
+    """The service until `stop`; the exit code. Raises Fenced and Fatal."""
+    return 0 if await build(config).run(stop, once=once) else 1

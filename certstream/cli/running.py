@@ -1,0 +1,113 @@
+"""`run` and `once`: the service until it is asked to stop, or one sweep."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from certstream.cli.exits import FATAL, OK, PROBLEMS
+from certstream.cli.options import ConfigFile, LogJson, Verbose, configuration, log_to_stderr
+from certstream.cli.signals import stop_on_signals
+from certstream.config import Config
+from certstream.core.errors import Fatal
+
+GRACE = 9.0
+"""Seconds from the signal to the end: what hangs longer is left; whatever was committed stays committed."""
+
+log = logging.getLogger("certstream")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run", rich_help_panel="Run")(run)
+    app.command("once", rich_help_panel="Run")(once)
+
+
+def run(config: ConfigFile = None, log_json: LogJson = False, verbose: Verbose = False) -> None:
+    """Watch the accounts and publish every change, until SIGTERM or Ctrl-C.
+
+    It finishes the commit in hand and stops within ten seconds. Killed at any point it loses nothing and repeats
+    nothing: the next start goes on from the last commit.
+
+    Health and metrics: http://127.0.0.1:8080/livez, /readyz, /metrics (key [cyan]http.listen[/cyan]).
+    """
+    _start(config, once=False, log_json=log_json, verbose=verbose)
+
+
+def once(config: ConfigFile = None, log_json: LogJson = False, verbose: Verbose = False) -> None:
+    """Sweep every account once, publish what changed, and exit: for cron.
+
+    Beside a running service it says that the account's calls are taken, and exits.
+    """
+    _start(config, once=True, log_json=log_json, verbose=verbose)
+
+
+def _start(file: ConfigFile, *, once: bool, log_json: bool, verbose: bool) -> None:
+    log_to_stderr(as_json=log_json, verbose=verbose)
+    config = configuration(file)
+    raise typer.Exit(asyncio.run(_until_signal(config, once=once)))
+
+
+async def _until_signal(config: Config, *, once: bool) -> int:
+    stop = asyncio.Event()
+    with stop_on_signals(stop):
+        return await serve_until(config, stop=stop, once=once)
+
+
+async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False) -> int:
+    """The service, and beside `run` its HTTP server, until `stop`, then GRACE seconds at most. Gives the exit code."""
+    from certstream import app, web
+
+    if sys.flags.optimize:
+        # aiokafka guards its transaction state with `assert`; without them a broken transaction looks well.
+        raise Fatal("python -O (or PYTHONOPTIMIZE) takes away checks that exactly-once rests on; run without it")
+    supervisor = app.build(config)
+    async with AsyncExitStack() as stack:
+        if config.http.listen and not once:
+            status, registry = supervisor.status, supervisor.metrics.registry
+            address = await stack.enter_async_context(
+                web.serve(config.http.listen, registry=registry, status=status, token=token_of(config))
+            )
+            log.info("http.listening", extra={"address": address})
+        complete = await _bounded(supervisor.run(stop, once=once), stop)
+    return OK if complete else PROBLEMS
+
+
+async def _bounded(service: Coroutine[Any, Any, bool], stop: asyncio.Event) -> bool:
+    running = asyncio.create_task(service)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait((running,), timeout=GRACE)
+    except asyncio.CancelledError:
+        running.cancel()
+        await asyncio.wait((running,), timeout=GRACE)
+        raise
+    finally:
+        stopping.cancel()
+    if not done:
+        log.error("stop.timeout", extra={"seconds": GRACE, "meaning": "left what hung; nothing committed is lost"})
+        os._exit(FATAL)
+    return running.result()
+
+
+def token_of(config: Config) -> str | None:
+    """The token that HTTP callers must show. Raises Fatal where the file has none."""
+    if not config.http.token_file:
+        return None
+    try:
+        token = Path(config.http.token_file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fatal(
+            f"http.token_file {config.http.token_file}: {getattr(error, 'strerror', None) or 'not text'}"
+        ) from error
+    if not token:
+        raise Fatal(f"http.token_file {config.http.token_file}: it is empty")
+    return token

@@ -1,0 +1,152 @@
+"""Reading the file, laying the environment over it, checking the whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from certstream.config.model import FILES, Config, default_journal
+from certstream.config.telling import Where, place, tell
+from certstream.core.errors import Fatal
+
+PREFIX = "CERTSTREAM_"
+DEFAULT_FILE = "certstream.toml"
+_NOT_OURS = re.compile(r"CERTSTREAM_(CONFIG|TEST_.*|SERVICE_(HOST|PORT.*)|PORT(_.*)?)")
+"""`--config`, our tests, and what Kubernetes puts into every pod beside a Service that is called `certstream`."""
+
+
+class ConfigError(Fatal):
+    """The configuration cannot be used. `problems`: a line each, with file (or variable), key and what is allowed."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """The configuration of `path` (None: no file) and of `environ`, which has the last word. Raises ConfigError with
+    every problem. Relative paths in the file are taken from the file's directory, others from the present one."""
+    source = str(path) if path is not None else "environment"
+    data: dict[str, Any] = _read(path) if path is not None else {}
+    _from_directory(data, path.parent if path is not None else Path())
+    told: dict[Where, str] = {}
+    problems = [problem for name in sorted(environ) for problem in _overlay(data, name, environ[name], told)]
+    if data.get("kafka") and "journal" not in data:
+        problems.append(f'{path or "environment"}: kafka: is set, but journal is not; journal = "kafka://host:port"')
+    data.setdefault("journal", default_journal(environ))
+    config = None
+    try:
+        config = Config.model_validate(data)
+    except ValidationError as error:
+        problems += _all_problems(data, error, source, told)
+    else:
+        problems += [place(where, source, told) + text for where, text in _missing_files(config)]
+    if problems or config is None:
+        raise ConfigError(*problems)
+    return config
+
+
+def _all_problems(data: dict[str, Any], error: ValidationError, source: str, told: Mapping[Where, str]) -> list[str]:
+    """Contradictions are looked for only in a section whose values are good. So take the bad values out and look
+    again, until nothing new comes; sections that had a bad value are left alone, lest its absence be told too."""
+    problems: dict[str, None] = {}
+    spoilt: set[Where] = set()
+    while True:
+        found = [one for one in error.errors(include_url=False) if one["loc"] not in spoilt]
+        before = len(problems)
+        problems.update(dict.fromkeys(tell(one, source, told) for one in found))
+        taken = [_take_out(data, one["loc"]) for one in found]
+        if not any(taken) or len(problems) == before:
+            return list(problems)
+        spoilt |= {one["loc"][:-1] for one in found if one["type"] != "extra_forbidden"}
+        try:
+            Config.model_validate(data)
+        except ValidationError as again:
+            error = again
+        else:
+            return list(problems)
+
+
+def _take_out(data: Any, where: Where) -> bool:
+    """Remove one key; True if it was there. Entries of a list stay, or the rest would be renumbered."""
+    *outer, last = where or ("",)
+    for part in outer:
+        data = data[part]
+    if last == "name":
+        data["name"] = f"name-{id(data)}"
+    elif isinstance(last, int):
+        data[last] = {"name": f"name-{id(data[last])}"}
+    else:
+        return isinstance(data, dict) and data.pop(last, None) is not None
+    return True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8, so it is not TOML (byte {error.start})") from error
+    except tomllib.TOMLDecodeError as error:  # its text ends with "(at line 3, column 7)"
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+
+
+def _from_directory(data: Any, directory: Path) -> None:
+    """Make the paths in `data` independent of the present directory."""
+    for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
+        if key in FILES and isinstance(value, str) and value:
+            data[key] = str(directory / Path(value).expanduser())
+        else:
+            _from_directory(value, directory)
+
+
+def _missing_files(config: Config) -> list[tuple[Where, str]]:
+    sections: list[tuple[Where, BaseModel]] = [(("http",), config.http), (("kafka",), config.kafka)]
+    for n, account in enumerate(config.accounts):
+        sections += [(("accounts", n), account), (("accounts", n, "credentials"), account.credentials)]
+    return [
+        ((*where, key), f"{getattr(section, key)!r} is not a file that can be read")
+        for where, section in sections
+        for key in sorted(FILES & set(type(section).model_fields))
+        if getattr(section, key) and not os.access(getattr(section, key), os.R_OK)
+    ]
+
+
+def _overlay(data: dict[str, Any], name: str, text: str, told: dict[Where, str]) -> list[str]:
+    """Put one variable into `data` and remember in `told` which key it set. Returns the problems."""
+    if not name.startswith(PREFIX) or _NOT_OURS.fullmatch(name):
+        return []
+    where = tuple(int(part) if part.isdigit() else part for part in name.removeprefix(PREFIX).lower().split("__"))
+    inside: Any = data
+    for part, after in zip(where, (*where[1:], None), strict=True):
+        if isinstance(inside, list):
+            if not isinstance(part, int) or part > len(inside):
+                return [f"environment: {name}: write {PREFIX}ACCOUNTS__<n>__<KEY>; the next free <n> is {len(inside)}"]
+            inside += [{}] * (part == len(inside))
+        elif not isinstance(inside, dict):
+            return [f"environment: {name}: {where[0]} has no keys of its own"]
+        if after is None:
+            inside[part] = _value(where, text)
+        elif isinstance(inside, dict):
+            inside = inside.setdefault(part, [] if isinstance(after, int) else {})
+        else:
+            inside = inside[part]
+    told[where] = name
+    return []
+
+
+def _value(where: Where, text: str) -> Any:
+    if where == ("thresholds",) and text.lstrip().startswith("["):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text

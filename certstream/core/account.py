@@ -1,0 +1,69 @@
+"""What concerns the whole account: its history's beginning, baseline, digest, health, and the expiry tick."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from certstream.core.deletion import release
+from certstream.core.draft import Draft
+from certstream.core.observe import tell_due
+from certstream.core.rows import unpack
+from certstream.core.times import rfc3339
+
+DAY = 86_400_000
+
+
+def tick(draft: Draft, numbers: Sequence[int]) -> int:
+    """Tell what has passed for these rows, which the calendar says are due; how many were told."""
+    told = 0
+    for number in numbers:
+        identifier = draft.ledger.inventory.identifier(number)
+        row = draft.row(identifier)
+        if row is not None and not row.gone:
+            told += tell_due(draft, identifier, row, unpack(row.image), baseline=False)
+    return told
+
+
+def swept(draft: Draft, *, began_at: int) -> None:
+    """A sweep was complete; it began at `began_at` (Unix milliseconds). The first one is the baseline."""
+    draft.head.swept = draft.now
+    draft.head.observed = began_at
+    release(draft)
+    if draft.head.baselined is None:
+        draft.head.baselined = draft.now
+        draft.tell_account("baselined", count=draft.head.live)
+        digest(draft)
+    elif draft.now - draft.head.digested >= DAY:
+        digest(draft)
+
+
+def digest(draft: Draft) -> None:
+    """Tell the digest of the inventory as it is before this event: anyone rebuilds it with `sort | sha256sum`."""
+    lines = sorted(f"{identifier} {row.inventory.hex()}\n".encode() for identifier, row in draft.live())
+    total = hashlib.sha256()
+    for line in lines:
+        total.update(line)
+    draft.head.digested = draft.now
+    draft.tell_account("digest", digest=total.hexdigest(), count=len(lines))
+
+
+def health(draft: Draft, *, state: str, since: int, reason: str | None) -> None:
+    """Write how the account is to the topic `accounts`."""
+    head = draft.head
+    value: dict[str, Any] = {
+        "account": draft.ledger.name,
+        "state": state,
+        "since": rfc3339(since),
+        "counts": {"certificates": max(head.live, 0)},
+        "uid": head.uid,
+        "budget": head.budget,
+    }
+    if reason is not None:
+        value["reason"] = reason[:1024]
+    if head.observed is not None:
+        value["observedthrough"] = rfc3339(head.observed)
+    if head.swept is not None:
+        value["lastcompletesweep"] = rfc3339(head.swept)
+    draft.health({key: item for key, item in value.items() if item is not None})

@@ -1,0 +1,91 @@
+"""From "not seen" to `deleted`: judged as a mass first, then one by one by look-ups (`design`, Sweeps)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from certstream.core.answers import Answer
+from certstream.core.draft import Draft
+from certstream.core.expiry import lifecycle
+from certstream.core.ledger import Fact
+from certstream.core.rows import unpack
+from certstream.core.times import rfc3339
+
+
+def mass_disappearance(draft: Draft, candidates: int, *, empty: bool) -> str | None:
+    """Why so many candidates for deletion are not believed; None where they are few enough to be looked up.
+
+    Counted are deletions of the last 24 hours too. `empty`: the whole list was empty.
+    """
+    live = draft.head.live
+    if candidates == 0:
+        return None
+    if empty:
+        return f"the list is empty, {live} certificates were known"
+    missing, before = candidates + draft.lost(), live + draft.lost()
+    if (missing > 10 and missing * 10 > before) or (before >= 4 and missing * 2 >= before):
+        return f"{missing} of {before} certificates disappeared within 24 hours"
+    return None
+
+
+def suspect(draft: Draft, reason: str, nominated: int) -> None:
+    """Hold back deletions, news and changes, and say so. Does nothing where it was said before."""
+    if draft.head.suspect is None:
+        draft.head.suspect = reason
+        draft.tell_account("suspect", reason=reason, count=draft.head.live, nominated=nominated)
+
+
+def release(draft: Draft) -> None:
+    """What had disappeared is there again."""
+    if draft.head.suspect is not None:
+        draft.head.suspect = None
+        draft.tell_account("released", by="certstream", why="what had disappeared is there again")
+
+
+def undecided(draft: Draft, identifier: str, answer: Answer) -> float | None:
+    """An empty look-up is no proof yet: seconds to wait before the next one; None where it may decide."""
+    fact = draft.fact(identifier)
+    if fact is None:
+        return None
+    if answer.sent <= fact.received:
+        return 0.0
+    remaining = (fact.grave or 0.0) + draft.ledger.settings.staleness - answer.sent
+    return remaining if fact.grave is not None and remaining > 0 else None
+
+
+def delete(draft: Draft, answers: dict[str, Answer], moved: Collection[str]) -> dict[str, float]:
+    """Tell the deletion of each certificate whose look-up was empty, a control look-up having vouched for it.
+
+    `moved`: those found outside the account's resource group. Returns identifiers that are undecided → seconds.
+    """
+    later: dict[str, float] = {}
+    if draft.head.suspect is not None:
+        return later
+    for identifier, answer in answers.items():
+        row = draft.row(identifier)
+        if row is None or row.gone:
+            continue
+        wait = undecided(draft, identifier, answer)
+        if wait is not None:
+            later[identifier] = wait
+            continue
+        number = draft.ledger.inventory.number(identifier)
+        shown = draft.ledger.shown[number] if number is not None else 0
+        after = min(max(shown, row.at), answer.received_at)
+        row = draft.tell(
+            "deleted",
+            identifier,
+            row,
+            unpack(row.image),
+            lifecycle=lifecycle(row, draft.now),
+            reason="moved" if identifier in moved else "gone",
+            observed={"after": rfc3339(after), "before": rfc3339(answer.received_at)},
+        )
+        draft.keep(identifier, msgspec.structs.replace(row, raw=b"", image=b"", at=answer.received_at))
+        draft.facts[identifier] = Fact(answer.received, answer.received)
+        draft.head.live -= 1
+        draft.moves += 1
+        draft.count_lost(1)
+    return later

@@ -1,0 +1,65 @@
+"""When a certificate's next threshold passes, and what is to be told (`contract`, What becomes which event)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from certstream.core.rows import Row, Told
+from certstream.core.times import Threshold
+
+
+class Due(NamedTuple):
+    """What is to be told now. `threshold` is None for `expired`; `told` is what the row remembers of it."""
+
+    threshold: Threshold | None
+    told: Told
+
+
+def lifecycle(row: Row, now: int) -> str:
+    """`revoked`, `expired` or `valid` at `now` (Unix milliseconds)."""
+    if row.revoked:
+        return "revoked"
+    return "expired" if row.not_after is not None and now >= row.not_after else "valid"
+
+
+def due(row: Row, thresholds: Sequence[Threshold], since: Mapping[str, int], now: int) -> Due | None:
+    """What is to be told about a live row at `now`: `expired`, or the nearest threshold passed and not told yet.
+
+    `since` says when each threshold came into the configuration; one added later tells only those certificates that
+    cross it later (or whose notAfter became known later).
+    """
+    if row.not_after is None or row.revoked:
+        return None
+    told = row.told or Told(row.not_after)
+    if now >= row.not_after:
+        return None if told.expired else Due(None, Told(row.not_after, told.threshold, told.text, True))
+    nearest: tuple[int, Threshold] | None = None
+    for threshold, span in _spans(row, thresholds):
+        passed = row.not_after - span
+        added = since.get(threshold.text, 0)
+        if passed <= now and (passed > added or row.known > added) and (nearest is None or span < nearest[0]):
+            nearest = (span, threshold)
+    if nearest is None or (told.threshold is not None and nearest[0] >= told.threshold):
+        return None
+    return Due(nearest[1], Told(row.not_after, nearest[0], nearest[1].text, told.expired))
+
+
+def next_due(row: Row, thresholds: Sequence[Threshold], now: int) -> int | None:
+    """When the next threshold, or notAfter, of this row passes after `now`; Unix milliseconds."""
+    if row.gone or row.not_after is None or row.revoked:
+        return None
+    moments = [row.not_after, *(row.not_after - span for _, span in _spans(row, thresholds))]
+    return min((moment for moment in moments if moment > now), default=None)
+
+
+def _spans(row: Row, thresholds: Sequence[Threshold]) -> list[tuple[Threshold, int]]:
+    spans = []
+    for threshold in thresholds:
+        if row.not_before is None:
+            span = threshold.duration
+        else:
+            span = threshold.before(row.not_before, row.not_after or row.not_before)
+        if span is not None:
+            spans.append((threshold, span))
+    return spans

@@ -1,0 +1,170 @@
+"""One account's committed memory: the fold of its rows of `state`, and what can be derived from them.
+
+Memory advances only by what was committed (`absorb`) or read back (`restore`). What is about to be committed lives in
+a `Draft` (`core.draft`) until the journal has it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from certstream.core.anchor import Anchor
+from certstream.core.expiry import due, next_due
+from certstream.core.inventory import Inventory
+from certstream.core.packed import Calendar, Subjects
+from certstream.core.rows import Head, Row, decode_head, decode_row
+from certstream.core.times import Threshold
+
+RECENT = 120.0
+"""Seconds for which the moment of a fact is remembered; older facts need none (`design`: replicas lag)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the configuration says about an account, as far as decisions go. `staleness` in seconds."""
+
+    account: str
+    budget: str
+    thresholds: tuple[Threshold, ...]
+    keep_pem: bool = True
+    staleness: float = 30.0
+    grouped: bool = False
+    """the account is one resource group of a user"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """When the answer that last set a row was received, monotonic seconds; `grave`: the last first sight, deletion
+    or revocation, which only a look-up sent `staleness` later may undo."""
+
+    received: float
+    grave: float | None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Everything that is known of one account."""
+
+    settings: Settings
+    anchor: Anchor
+    """what this account's answers say about the time"""
+    head: Head | None = None
+    inventory: Inventory = field(default_factory=Inventory)
+    calendar: Calendar = field(default_factory=Calendar)
+    subjects: Subjects = field(default_factory=Subjects)
+    facts: dict[str, Fact] = field(default_factory=dict)
+    quarantined: set[bytes] = field(default_factory=set)
+    moves: int = 0
+    """certificates that our own events inserted or deleted since the process began"""
+    scheduled: bool = False
+    """the calendar is kept; before that, restoring does not fill it"""
+    shown: array[int] = field(default_factory=lambda: array("Q"))
+    """per row: when the last call that showed it was sent, Unix milliseconds; 0: not since the process began"""
+
+    @property
+    def name(self) -> str:
+        """The account's name."""
+        return self.settings.account
+
+    def restore(self, key: bytes, value: bytes | None, *, now: float, wall: int) -> None:
+        """Take one record of `state` back. `now` is monotonic seconds and `wall` Unix milliseconds of this moment.
+
+        Raises Fatal for a row that was not written by certstream, or by a newer one.
+        """
+        _, slash, identifier = key.decode().partition("/")
+        if not slash:
+            self.head = None if value is None else decode_head(value)
+        elif identifier.startswith("/"):
+            if value is not None:
+                self.quarantined.add(bytes.fromhex(identifier[1:]))
+        elif value is not None:
+            row = decode_row(value)
+            number = self._put(identifier, row)
+            if self.scheduled:
+                self._plan(number, row, wall)
+            age = max(0.0, (wall - row.at) / 1000)
+            if age < RECENT:
+                self.facts[identifier] = Fact(now - age, now - age)
+
+    def _put(self, identifier: str, row: Row) -> int:
+        number = self.inventory.put(identifier, row)
+        if number >= len(self.shown):
+            self.shown.append(0)
+        if not row.gone:
+            self.subjects.add(row.subject, number)
+        return number
+
+    def schedule(self, now: int) -> None:
+        """Build the calendar anew: after a restore, or when the thresholds changed. `now` in Unix milliseconds."""
+        self.calendar, self.scheduled = Calendar(), True
+        for number, _, row in self.inventory.live():
+            self._plan(number, row, now)
+
+    def _plan(self, number: int, row: Row, now: int) -> None:
+        if row.gone or self.head is None:
+            return
+        thresholds = self.settings.thresholds
+        untold = due(row, thresholds, self.head.thresholds, now) is not None
+        when = now if untold else next_due(row, thresholds, now)
+        if when is not None:
+            self.calendar.add(when, number)
+
+    def plan(self, numbers: Sequence[int], now: int) -> None:
+        """Enter rows into the calendar again, whose entries were taken out. `now` in Unix milliseconds."""
+        for number in numbers:
+            self._plan(number, self.inventory.row(number), now)
+
+    def absorb(self, head: Head, rows: Mapping[str, Row], facts: Mapping[str, Fact], *, now: int, moves: int) -> None:
+        """The journal has it: take a committed draft over. `now` in Unix milliseconds."""
+        self.head = head
+        for identifier, row in rows.items():
+            self._plan(self._put(identifier, row), row, now)
+        self.facts.update(facts)
+        self.moves += moves
+
+    def mark_shown(self, numbers: Sequence[int], sent_at: int) -> None:
+        """These rows were shown, unchanged, by a call that was sent at `sent_at` (Unix milliseconds)."""
+        for number in numbers:
+            self.shown[number] = sent_at
+
+    def forget_facts(self, before: float) -> None:
+        """Drop the moments of facts that no call in flight can contradict any more."""
+        self.facts = {key: fact for key, fact in self.facts.items() if fact.received >= before}
+
+    def controls(self, since_at: int, limit: int, skip: frozenset[str]) -> list[str]:
+        """Up to `limit` live certificates that a call sent after `since_at` (Unix milliseconds) has shown."""
+        found: list[str] = []
+        for number in range(len(self.shown) - 1, -1, -1):
+            if self.shown[number] >= since_at and self.shown[number]:
+                identifier = self.inventory.identifier(number)
+                if identifier not in skip and not self.inventory.row(number).gone:
+                    found.append(identifier)
+                    if len(found) == limit:
+                        break
+        return found
+
+    def some(self, limit: int) -> list[str]:
+        """Up to `limit` live certificates."""
+        found = (identifier for _, identifier, _ in self.inventory.live())
+        return list(itertools.islice(found, limit))
+
+    def live(self) -> int:
+        """How many certificates are there."""
+        return self.head.live if self.head is not None else 0
+
+
+def begin(settings: Settings, *, lineage: str, now: int) -> Head:
+    """The head of a history that begins now."""
+    since = {threshold.text: 0 for threshold in settings.thresholds}
+    return Head(form=1, lineage=lineage, budget=settings.budget, uid=None, began=now, thresholds=since)
+
+
+def adopt(head: Head, settings: Settings, *, now: int) -> Head:
+    """The head under the present configuration: thresholds that came later count from now on."""
+    since = {threshold.text: head.thresholds.get(threshold.text, now) for threshold in settings.thresholds}
+    return msgspec.structs.replace(head, thresholds=since)

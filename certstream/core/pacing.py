@@ -1,0 +1,65 @@
+"""Ten slots, each given back a second after its answer: at most ten arrivals in any second, on any network.
+
+A call sent at `s` and answered at `r` arrived somewhere in [s, r]. The next call through its slot is sent after
+r + 1 s, so it arrives more than a second later. No assumption about the network is needed (`design`, Pacing).
+"""
+
+from __future__ import annotations
+
+import heapq
+
+SECOND = 1.001
+"""Seconds between an answer and the next call through its slot: one, and a millisecond for the clocks' resolution."""
+
+
+class Slots:
+    """The slots of one budget. All times are seconds of one monotonic clock.
+
+    Whoever takes a slot must give it back, whatever happened to the call: a slot lost is throughput lost for good.
+    """
+
+    def __init__(self, qps: int, *, free_at: float = 0.0) -> None:
+        if not 1 <= qps <= 10:
+            raise ValueError(f"qps is {qps}; the API allows 1 to 10")
+        self.qps = qps
+        self._free_at = [free_at] * qps
+        self._frozen_until = 0.0
+
+    def take(self, now: float) -> bool:
+        """Take a slot if one is free now."""
+        if self.next_free() > now:
+            return False
+        heapq.heappop(self._free_at)
+        return True
+
+    def give_back(self, answered: float) -> None:
+        """The call is over: answered, or aborted for good, at `answered`."""
+        heapq.heappush(self._free_at, answered + SECOND)
+
+    def freeze(self, until: float) -> None:
+        """Somebody else spends the budget (a throttle answer): no call before `until`."""
+        self._frozen_until = max(self._frozen_until, until)
+
+    def next_free(self) -> float:
+        """When the next slot can be taken; infinity while all are in use."""
+        return max(self._free_at[0], self._frozen_until) if self._free_at else float("inf")
+
+    def idle(self, now: float) -> bool:
+        """All slots are back: a successor need not wait."""
+        return len(self._free_at) == self.qps and max(self._free_at) <= now
+
+
+class RoundTrip:
+    """The smoothed round trip of a path, seconds (RFC 6298's weight of 1/8)."""
+
+    def __init__(self) -> None:
+        self.smoothed = 0.0
+
+    def measured(self, sent: float, received: float) -> None:
+        """Take one answered call into account."""
+        sample = received - sent
+        self.smoothed = sample if self.smoothed == 0.0 else self.smoothed + (sample - self.smoothed) / 8
+
+    def gap(self, qps: int) -> float:
+        """Seconds between the starts of two pages of a sweep, so that slots stay out of step."""
+        return 0.98 * (SECOND + self.smoothed) / qps

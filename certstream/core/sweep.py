@@ -1,0 +1,169 @@
+"""One pass over all pages of a list that moves while it is read (`design`, Sweeps).
+
+A forward sweep can miss a row only because something before the cursor was deleted, a backward one only because
+something was inserted; so sweeps alternate, and where two neighbouring pages carry different totals the page before is
+read again. A sweep decides nothing: a complete one nominates what it did not see.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import NamedTuple
+
+from certstream.core.answers import Page
+from certstream.core.inventory import Inventory
+from certstream.core.observe import Observed
+
+_EMPTY_LIMIT = 2
+"""Empty pages where rows were promised before a total is taken for a lie."""
+
+PAGE_SIZE_CHANGED = "the page size changed"
+UNSTEADY = "the order of the list changes between calls"
+
+
+class _Read(NamedTuple):
+    records: int
+    total: int | None
+
+
+class Verdict(NamedTuple):
+    """`complete`: what was not seen may be nominated. `shortfall`: records missing beyond what moves explain."""
+
+    complete: bool
+    shortfall: int
+    why: str | None
+
+
+class Sweep:
+    """Which page is asked next, and whether everything has been seen. Ask `first` alone, then `next` until None."""
+
+    def __init__(self, *, forward: bool, size: int, total: int | None, moves: int) -> None:
+        self.forward = forward or not total
+        self.size = size
+        self.first = 1 if self.forward or not total else -(-total // size)
+        self._last = self.first
+        self._cursor = self.first
+        self._again: deque[int] = deque()
+        self._reread: set[int] = set()
+        self._failed = 0
+        self._empty = 0
+        self._moves = moves
+        self._totals: list[int | None] = []
+        self._pages: dict[int, _Read] = {}
+        self._twice = 0
+        self.seen = bytearray()
+        self.page_size_changed = False
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, as far as is known."""
+        return max(self._last, self.first)
+
+    @property
+    def read(self) -> int:
+        """How many pages have been read."""
+        return len(self._pages)
+
+    def next(self) -> int | None:
+        """The next page to ask for; None when nothing is left to ask (some answers may still be under way)."""
+        if self.page_size_changed:
+            return None
+        if self._again:
+            return self._again.popleft()
+        if self.forward and self._cursor < self._last:
+            self._cursor += 1
+            return self._cursor
+        if not self.forward and self._cursor > 1:
+            self._cursor -= 1
+            return self._cursor
+        return None
+
+    def answered(self, number: int, page: Page) -> None:
+        """Take a page's counts into account."""
+        if page.size is not None and 0 < page.size < self.size:
+            self.size = page.size
+            self.page_size_changed = True
+            return
+        again = number in self._pages
+        self._pages[number] = _Read(len(page.records), page.total)
+        self._totals.append(page.total)
+        self._extend(number, page)
+        if not again:
+            for before, after in self._neighbours(number):
+                self._compare(before, after)
+
+    def _extend(self, number: int, page: Page) -> None:
+        """Follow the list's end as totals move, and distrust a total that what is seen contradicts."""
+        count = len(page.records)
+        if page.total is None:
+            last = number + 1 if count >= self.size else number
+            self._last = max(self._last, last) if count else max(min(self._last, number), 1)
+            return
+        last = max(-(-page.total // self.size), 1)
+        if number == last and count > page.total - (last - 1) * self.size:
+            last += 1
+        if count == 0 and page.total > (number - 1) * self.size:
+            self._empty += 1
+        if self._empty > _EMPTY_LIMIT:
+            self._failed += 1
+            last, self._cursor = (number, number) if self.forward else (last, 1)
+        if not self.forward:
+            self._again.extend(range(max(self._last, self.first) + 1, last + 1))
+            last = max(last, self._last)
+        self._last = last
+
+    def _neighbours(self, number: int) -> list[tuple[int, int]]:
+        """Pairs (before, after) in the order of the sweep in which `number` is one and the other has been read."""
+        step = 1 if self.forward else -1
+        pairs = [(number - step, number), (number, number + step)]
+        return [(before, after) for before, after in pairs if before in self._pages and after in self._pages]
+
+    def _compare(self, before: int, after: int) -> None:
+        was, now = self._pages[before].total, self._pages[after].total
+        if was is None or now is None:
+            return
+        shifted = was - now if self.forward else now - was
+        if shifted <= 0:
+            return  # rows moved away from the cursor: some are seen twice, none is missed
+        step = 1 if self.forward else -1
+        for back in range(-(-shifted // self.size)):
+            page = before - back * step
+            if page in self._pages and page not in self._reread:
+                self._reread.add(page)
+                self._again.append(page)
+
+    def failed(self) -> None:
+        """A page could not be had, or not be read."""
+        self._failed += 1
+
+    def mark(self, number: int, observed: Observed, inventory: Inventory) -> None:
+        """Mark the rows that page `number` showed, once they are committed."""
+        if len(self.seen) < len(inventory):
+            self.seen.extend(bytes(len(inventory) - len(self.seen)))
+        rows = list(observed.unchanged)
+        rows += [row for one in observed.identifiers if (row := inventory.number(one)) is not None]
+        for row in rows:
+            if self.seen[row] and number not in self._reread:
+                self._twice += 1
+            self.seen[row] = 1
+
+    def verdict(self, moves: int, accepted: int | None = None) -> Verdict:
+        """Was everything seen? `moves`: the ledger's counter now; `accepted`: a shortfall that the sweep before, of
+        the opposite direction, had as well (then it is the service's way of counting)."""
+        totals = [total for total in self._totals if total is not None]
+        if self.page_size_changed:
+            return Verdict(False, 0, PAGE_SIZE_CHANGED)
+        if self._failed or len(totals) != len(self._totals) or not totals:
+            return Verdict(False, 0, "a page could not be read" if self._failed else "no TotalCount")
+        smallest = min(totals)
+        moved = abs(totals[-1] - totals[0]) + moves - self._moves
+        cap = max(smallest // 100, 2)
+        if self._twice > cap + 2 * moved:
+            return Verdict(False, 0, UNSTEADY)
+        seen = sum(read.records for read in self._pages.values())
+        shortfall = max(0, smallest - seen)
+        if shortfall <= min(moved, cap):
+            return Verdict(True, shortfall, None)
+        if accepted == shortfall:
+            return Verdict(True, shortfall, f"TotalCount promises {shortfall} more than the pages hold, every time")
+        return Verdict(False, shortfall, f"{shortfall} of {smallest} certificates were on no page")

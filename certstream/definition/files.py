@@ -1,0 +1,95 @@
+"""Finding and reading the files of `schemas/`: inside the installed package, or beside it in a checkout."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from certstream.core.errors import Fatal
+
+ASYNCAPI = "asyncapi.yaml"
+MEND = "reinstall certstream, or restore the file from its release"
+
+
+@cache
+def folder() -> Traversable:
+    """The folder `schemas`. Raises Fatal where there is none."""
+    installed = files("certstream") / "schemas"
+    if (installed / ASYNCAPI).is_file():
+        return installed
+    checkout = Path(__file__).resolve().parents[2] / "schemas"
+    if (checkout / ASYNCAPI).is_file():
+        return checkout
+    raise Fatal(f"schemas/{ASYNCAPI} is neither in the installed package nor beside it: {MEND}")
+
+
+@cache
+def schema_names() -> tuple[str, ...]:
+    """The messages that have a JSON Schema, sorted: `account.baselined`, …, `certificate.new`, `inventory`, …"""
+    names = (item.name.removesuffix(".json") for item in folder().iterdir() if item.name.endswith(".json"))
+    return tuple(sorted(name for name in names if name != "common"))
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of one message, complete in itself; a new copy each time.
+
+    Raises KeyError for a name that is not in `schema_names`, Fatal for a file that cannot be read.
+    """
+    if kind not in schema_names():
+        raise KeyError(kind)
+    return _object(f"{kind}.json")
+
+
+def asyncapi() -> bytes:
+    """The AsyncAPI document's text, as it is published."""
+    return _bytes(ASYNCAPI)
+
+
+def _bytes(name: str) -> bytes:
+    try:
+        return (folder() / name).read_bytes()
+    except OSError as error:
+        raise Fatal(f"schemas/{name} cannot be read ({error.strerror}): {MEND}") from error
+
+
+def _object(name: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(_bytes(name))
+    except orjson.JSONDecodeError as error:
+        raise Fatal(f"schemas/{name} is not JSON ({error}): {MEND}") from error
+    if not isinstance(value, dict):
+        raise Fatal(f"schemas/{name} is not a JSON object: {MEND}")
+    return value
+
+
+class _Strict(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice; YAML itself would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} is given twice", key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: bytes, name: str) -> dict[str, Any]:
+    """A YAML mapping. Raises Fatal that names the file and, where known, the line."""
+    try:
+        value = yaml.load(text, Loader=_Strict)
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or type(error).__name__
+        raise Fatal(f"schemas/{name}{line}: {problem}: {MEND}") from error
+    if not isinstance(value, dict):
+        raise Fatal(f"schemas/{name} is not a mapping: {MEND}")
+    return value

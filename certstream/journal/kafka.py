@@ -1,0 +1,116 @@
+"""The journal in Kafka: one transaction per commit, nothing on this host's disk.
+
+The eight rules are in the design, each provoked on a real broker; the modules `kafka_*` say which they keep:
+`kafka_producer` one transaction, `kafka_shard` ownership and recovery, `kafka_reader` reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from certstream.core.errors import CertstreamError, Fatal
+from certstream.core.wire import Stored
+from certstream.journal import kafka_log
+from certstream.journal.kafka_config import KafkaConfig
+from certstream.journal.kafka_connect import reason, started, stopped
+from certstream.journal.kafka_reader import read, reading
+from certstream.journal.kafka_shard import KafkaShard, boot_time
+from certstream.journal.layout import TOPICS
+from certstream.ports import Apply, JournalAway
+
+__all__ = ["KafkaConfig", "KafkaJournal"]
+
+
+class KafkaJournal:
+    """Implements `ports.Journal`. `clock` is the boot-time clock in seconds."""
+
+    def __init__(self, config: KafkaConfig, *, clock: Callable[[], float] = boot_time) -> None:
+        self._config = config
+        self._clock = clock
+        self._partitions: int | None = None
+        self._shards: list[KafkaShard] = []
+
+    @property
+    def partitions(self) -> int:
+        """Partitions of every topic, as the brokers have them. RuntimeError before `start`."""
+        if self._partitions is None:
+            raise RuntimeError("the journal was not started")
+        return self._partitions
+
+    async def start(self) -> None:
+        """See that the brokers let us in and that every topic is there. Raises JournalAway or Fatal with the cause."""
+        if not __debug__:
+            raise Fatal("certstream must not run with python -O: aiokafka guards its transactions with assert (rule 7)")
+        kafka_log.install()
+        self._partitions = self._checked(await self._counts())
+
+    async def open(self, shard: int, apply: Apply) -> KafkaShard:
+        """Fence the owner before and restore: `apply` gets each record of `state` in order, older ones of a key too.
+
+        Raises JournalAway (try again later), Fenced, Fatal with the cause.
+        """
+        if not 0 <= shard < self.partitions:
+            raise ValueError(f"there is no shard {shard}: topics have {self.partitions} partitions")
+        self._shards.append(await KafkaShard.take(self._config, shard, apply, clock=self._clock))
+        return self._shards[-1]
+
+    async def read(
+        self, topics: Sequence[str], *, start: Mapping[tuple[str, int], int] | None = None, follow: bool = False
+    ) -> AsyncIterator[Stored]:
+        """Committed records. Raises JournalAway when the brokers do not answer, Fatal when they refuse.
+
+        Where an offset of `start` is gone by now (retention), it goes on with the oldest record there is.
+        """
+        async with contextlib.aclosing(read(self._config, self._parts(topics), start=start, follow=follow)) as records:
+            async for record in records:
+                yield record
+
+    async def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
+        """Per partition the offset that everything before is decided of; a transaction open now ends after it."""
+        async with reading(self._config, self._parts(topics)) as reader:
+            ends = await reader.ends()
+        return {(self._config.logical(part.topic), part.partition): end for part, end in ends.items()}
+
+    async def close(self) -> None:
+        """Give every shard up that is still open, without a release."""
+        shards, self._shards = self._shards, []
+        await asyncio.gather(*(shard.close(release=False) for shard in shards))
+
+    def _parts(self, topics: Sequence[str]) -> list[tuple[str, int]]:
+        return [(topic, partition) for topic in topics for partition in range(self.partitions)]
+
+    async def _counts(self) -> dict[str, int]:
+        """Partitions of each topic that the brokers show us, by its name there."""
+        admin = AIOKafkaAdminClient(**self._config.client_options())
+        causes = await started(admin, self._config)
+        try:
+            # All topics, not ours by name: asking for one by name could make the broker create it.
+            found: list[Any] = await admin.describe_topics()
+        except CertstreamError:
+            raise
+        except Exception as error:
+            text = reason(error, causes)
+            raise JournalAway(f"Kafka at {self._config.bootstrap} does not answer: {text}") from error
+        finally:
+            await stopped(admin, self._config)
+        return {topic["topic"]: len(topic["partitions"]) for topic in found if topic["error_code"] == 0}
+
+    def _checked(self, counts: Mapping[str, int]) -> int:
+        names = [self._config.topic(topic) for topic in TOPICS]
+        where = f"Kafka at {self._config.bootstrap}"
+        missing = [name for name in names if name not in counts]
+        if missing:
+            raise Fatal(
+                f"{where} has no topics {', '.join(missing)} (or does not let us see them):"
+                " create them with `certstream topics apply`"
+            )
+        found = {name: counts[name] for name in names}
+        if len(set(found.values())) > 1:
+            told = ", ".join(f"{name} {count}" for name, count in found.items())
+            raise Fatal(f"{where} has topics with different numbers of partitions, and all must have the same: {told}")
+        return next(iter(found.values()))

@@ -1,0 +1,118 @@
+"""One transaction at a time with one producer, which is never used again after any error (rules 1, 2, 3, 7, 8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaError, ProducerFenced
+
+from certstream.core.wire import STATE, Put
+from certstream.journal.kafka_config import MAX_BATCH_BYTES, KafkaConfig
+from certstream.journal.kafka_connect import started, stopped
+from certstream.journal.kafka_log import Causes
+
+TRANSACTION_TIMEOUT_MS = 15_000
+"""After this the broker aborts a transaction that nobody ends; until then its readers wait."""
+
+_FENCED = (ProducerFenced, InvalidProducerEpoch, InvalidProducerIdMapping)
+
+
+def is_fence(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, says that the broker no longer takes this producer: another one has
+    its transactional id, or its transaction lasted too long (rule 5)."""
+    while error is not None:
+        if isinstance(error, _FENCED):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+class Producer:
+    """Writes transactions into one partition. After any exception from `transact`: `drop`, and make another one.
+
+    There is no abort here, on purpose: aiokafka can report one that it did not do (rule 3).
+    """
+
+    def __init__(self, client: Any, config: KafkaConfig, shard: int, causes: Causes) -> None:
+        self._client = client
+        self._config = config
+        self._shard = shard
+        self.causes = causes
+
+    @classmethod
+    async def fence(cls, config: KafkaConfig, shard: int) -> Self:
+        """Start a producer with the shard's transactional id: the broker fences every earlier one, and ends what it
+        had open. Raises JournalAway or Fatal with the cause, within `start_timeout` seconds."""
+        client = AIOKafkaProducer(
+            **config.client_options(),
+            transactional_id=config.transactional_id(shard),
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            acks="all",
+            max_batch_size=MAX_BATCH_BYTES,
+        )
+        return cls(client, config, shard, await started(client, config))
+
+    async def transact(self, puts: Sequence[Put]) -> int | None:
+        """Commit all of `puts` in one transaction, within `commit_timeout` seconds. Returns the offset after the last
+        of them in `state`, None where there was none. Raises whatever aiokafka raises: `Exception`, not KafkaError
+        (rule 6); nobody knows then whether it happened."""
+        async with asyncio.timeout(self._config.commit_timeout):
+            await self._client.begin_transaction()
+            sent = [
+                (topic, count, future)
+                for topic, group in _by_topic(puts).items()
+                for count, future in await self._send(topic, group)
+            ]
+            # Rule 2: a batch that failed and was not awaited is left out, and the commit says that all is well.
+            delivered = await asyncio.gather(*(future for _, _, future in sent))
+            end = None
+            for (topic, count, _), metadata in zip(sent, delivered, strict=True):
+                if topic == STATE:
+                    if metadata.offset < 0:
+                        raise KafkaError("the broker did not tell the offset of a batch that was sent twice")
+                    end = metadata.offset + count
+            await self._client.commit_transaction()
+        return end
+
+    async def drop(self) -> None:
+        """Let go of it, bounded. What it had open is decided by the broker when the next producer starts."""
+        await stopped(self._client, self._config)
+
+    async def _send(self, topic: str, puts: Sequence[Put]) -> list[tuple[int, asyncio.Future[Any]]]:
+        """Queue batches built by hand (rule 8): the number of records of each, and the future of its delivery."""
+        sent = []
+        batch = self._client.create_batch()
+        for put in puts:
+            if not _append(batch, put):
+                sent.append(await self._queue(topic, batch))
+                batch = self._client.create_batch()
+                _append(batch, put)  # an empty batch takes a record of any size; the broker judges it
+        sent.append(await self._queue(topic, batch))
+        return sent
+
+    async def _queue(self, topic: str, batch: Any) -> tuple[int, asyncio.Future[Any]]:
+        name = self._config.topic(topic)
+        future: asyncio.Future[Any] = await self._client.send_batch(batch, name, partition=self._shard)
+        future.add_done_callback(_seen)
+        return batch.record_count(), future
+
+
+def _append(batch: Any, put: Put) -> bool:
+    added = batch.append(key=put.key, value=put.value, timestamp=None, headers=list(put.headers))
+    return added is not None
+
+
+def _by_topic(puts: Sequence[Put]) -> dict[str, list[Put]]:
+    groups: dict[str, list[Put]] = {}
+    for put in puts:
+        groups.setdefault(put.topic, []).append(put)
+    return groups
+
+
+def _seen(future: asyncio.Future[Any]) -> None:
+    """Keep asyncio from complaining about a failure that came after another one had already ended the commit."""
+    if not future.cancelled():
+        future.exception()

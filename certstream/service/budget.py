@@ -1,0 +1,109 @@
+"""Who may call now: the slots of one Alibaba user, given out by urgency."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+from typing import TypeVar
+
+from certstream.core.answers import Answer
+from certstream.core.backoff import full_jitter
+from certstream.core.errors import Throttled
+from certstream.core.pacing import SECOND, RoundTrip, Slots
+from certstream.service.clock import Clock
+
+T = TypeVar("T")
+
+
+class Urgency(IntEnum):
+    """Lower goes first."""
+
+    DECISION = 0
+    """a look-up that decides an event"""
+    PROBE = 1
+    SWEEP = 2
+
+
+class Budget:
+    """Slots and those who wait for one. Every call to the certificate service goes through `call`."""
+
+    def __init__(self, qps: int, *, clock: Clock, free_at: float = 0.0) -> None:
+        self._slots = Slots(qps, free_at=free_at)
+        self._clock = clock
+        self._trip = RoundTrip()
+        self._order = itertools.count()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._next_sweep = 0.0
+        self._throttled = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self.frozen_until = 0.0
+
+    async def call(self, urgency: Urgency, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Make one call when its turn comes. Raises what `ask` raises; a throttle answer freezes the budget."""
+        await self._turn(urgency)
+        try:
+            answer = await ask()
+        except Throttled as error:
+            self._freeze(error.retry_after)
+            raise
+        else:
+            self._throttled = 0
+            self._trip.measured(answer.sent, answer.received)
+            return answer
+        finally:
+            self._give_back(self._clock.monotonic())
+
+    def idle(self) -> bool:
+        """All slots are back."""
+        return self._slots.idle(self._clock.monotonic())
+
+    def hold(self, seconds: float) -> None:
+        """No call for so long: an earlier owner may still be calling."""
+        self._slots.freeze(self._clock.monotonic() + seconds)
+
+    def _freeze(self, retry_after: float | None) -> None:
+        self._throttled += 1
+        wait = retry_after if retry_after is not None else full_jitter(self._throttled, self._clock.random.random())
+        self.frozen_until = self._clock.monotonic() + max(wait, 0.1)
+        self._slots.freeze(self.frozen_until)
+
+    async def _turn(self, urgency: Urgency) -> None:
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (urgency, next(self._order), granted))
+        self._grant()
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():
+                self._give_back(self._clock.monotonic() - SECOND)  # taken, never used
+            raise
+
+    def _give_back(self, answered: float) -> None:
+        self._slots.give_back(answered)
+        self._grant()
+
+    def _grant(self) -> None:
+        """Give slots to those who wait, most urgent first; come back when the next one is free."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._waiting:
+            urgency, _, granted = self._waiting[0]
+            if granted.done():
+                heapq.heappop(self._waiting)
+                continue
+            now = self._clock.monotonic()
+            wait = (self._next_sweep if urgency is Urgency.SWEEP else 0.0) - now
+            if wait <= 0 and self._slots.take(now):
+                heapq.heappop(self._waiting)
+                if urgency is Urgency.SWEEP:
+                    self._next_sweep = max(self._next_sweep, now - 0.05) + self._trip.gap(self._slots.qps)
+                granted.set_result(None)
+                continue
+            wait = max(wait, self._slots.next_free() - now)
+            if wait != float("inf"):
+                self._timer = asyncio.get_running_loop().call_later(max(wait, 0.0005), self._grant)
+            return

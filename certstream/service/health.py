@@ -1,0 +1,83 @@
+"""How an account is: for the topic `accounts`, on every change and every five minutes; and for `/readyz`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from functools import partial
+
+from certstream.core.account import health
+from certstream.service.budget import Budget
+from certstream.service.clock import Clock
+from certstream.service.metrics import Metrics
+from certstream.service.poller import Poller
+from certstream.service.writer import Writer
+
+log = logging.getLogger("certstream")
+
+EVERY = 300.0
+"""Seconds: silence is not health."""
+BLIND = 60.0
+"""Seconds without a good answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`state` is one of `contract`'s; `since` in Unix milliseconds."""
+
+    state: str
+    since: int
+    reason: str | None
+
+
+class Health:
+    """Watches one account."""
+
+    def __init__(self, *, poller: Poller, budget: Budget, writer: Writer, clock: Clock, metrics: Metrics) -> None:
+        self._poller, self._budget, self._writer = poller, budget, writer
+        self._clock, self._metrics = clock, metrics
+        self._started = clock.monotonic()
+        self.state = State("baseline", clock.wall(), None)
+
+    def look(self) -> State:
+        """How the account is now."""
+        state, reason = self._judge()
+        if (state, reason) != (self.state.state, self.state.reason):
+            since = self.state.since if state == self.state.state else self._clock.wall()
+            self.state = State(state, since, reason)
+        return self.state
+
+    def _judge(self) -> tuple[str, str | None]:
+        poller, head = self._poller, self._poller.ledger.head
+        if poller.denied is not None:
+            return "denied", poller.denied
+        if head is not None and head.suspect is not None:
+            return "suspect", head.suspect
+        now = self._clock.monotonic()
+        if now - (poller.answered if poller.answered is not None else self._started) > BLIND:
+            return "blind", "no good answer came for a minute"
+        if self._budget.frozen_until - now > 5:
+            return "throttled", "somebody else spends this user's calls"
+        if head is None or head.baselined is None:
+            return "baseline", None
+        return "healthy", "the order of the list changes between calls" if poller.unsteady else None
+
+    async def keep(self) -> None:
+        """Write the state on every change and every five minutes, for ever."""
+        written: State | None = None
+        last = 0.0
+        while True:
+            state = self.look()
+            now = self._clock.monotonic()
+            if state != written or now - last >= EVERY:
+                await self._poller.commit(partial(health, state=state.state, since=state.since, reason=state.reason))
+                if written is None or state.state != written.state:
+                    self._metrics.set_state(self._poller.ledger.name, state.state)
+                    log.info(
+                        "account.state",
+                        extra={"account": self._poller.ledger.name, "state": state.state}
+                        | ({"reason": state.reason} if state.reason else {}),
+                    )
+                written, last = state, now
+            await asyncio.sleep(1.0)

