@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 from certstream.config import Account, Config
@@ -102,7 +101,3 @@ def _entry(config: Config, account: Account, clock: Clock) -> Entry:
         uid=account.uid or None,
     )
 
-
-async def run(config: Config, *, stop: asyncio.Event, once: bool = False) -> int:
-    """The service until `stop`; the exit code. Raises Fenced and Fatal."""
-    return 0 if await build(config).run(stop, once=once) else 1

@@ -176,12 +176,15 @@ async def _end(seen: Seen, seconds: float) -> None:
 def _heading(console: Console, play: Play, config: Config, url: str) -> None:
     journal = f"Kafka at {', '.join(config.brokers)}, topics {config.topic_prefix}*" if config.brokers else "SQLite"
     day = f"{86400 / play.speed:.3g} s"
-    console.print(Text.assemble(("certstream demo", "bold"), f": a simulated account at {url}, journal: {journal}"))
-    console.print(
-        f"{play.certificates} certificates, for which a day takes {day}; thresholds {', '.join(play.thresholds)}."
-    )
-    console.print("First everything that is there is discovered; then the owner changes something every few seconds.")
-    console.print("Times are UTC. " + ("Ctrl-C ends it.\n" if sys.stdout.isatty() else "It ends when all was seen.\n"))
+    console.print(Text("certstream demo", "bold"), f"a simulated account at {url}, journal: {journal}", soft_wrap=True)
+    for line in (
+        f"{play.certificates} certificates, for which a day takes {day}; thresholds {', '.join(play.thresholds)}.",
+        "First everything that is there is discovered; then the owner changes something every few seconds.",
+        "Times are UTC. "
+        + ("Ctrl-C ends it." if sys.stdout.isatty() else "It ends when every kind of event was seen."),
+        "",
+    ):
+        console.print(line, soft_wrap=True)
 
 
 def _summary(console: Console, seen: Seen, kafka: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from certstream.cli.lines import safe, short, span
 from certstream.cli.options import ConfigFile, configuration
-from certstream.cli.reading import opened, present
+from certstream.cli.reading import opened, present, say_if_missing
 from certstream.cli.tail import write_json
 from certstream.config import Config
 from certstream.core.canonical import canonical
@@ -56,14 +57,16 @@ def inventory(
 
     How many of each status: [cyan]certstream inventory --json | jq -r .certificate.status | sort | uniq -c[/cyan]
     """
-    rows = asyncio.run(_present(configuration(config)))
+    settings = configuration(config)
+    say_if_missing(settings)
+    rows = asyncio.run(_present(settings))
     now = int(time.time() * 1000)
     wanted = selected(rows, now=now, expiring=expiring, account=account)
     if as_json:
         for row in wanted:
             write_json(canonical(dict(row)))
     else:
-        console = Console(highlight=False, emoji=False)
+        console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
         console.print(table(wanted, now=now))
         console.print(Text(f"{len(wanted)} of {len(rows)} certificates", "dim"))
 
@@ -106,8 +109,8 @@ _STYLES = {"revoked": "red", "expired": "red", "valid": "green"}
 def table(rows: Iterable[Row], *, now: int) -> Table:
     """For a person; everything that a certificate says is escaped."""
     made = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("account", "common name", "identifier", "type", "lifecycle", "not after (UTC)", "left", "told"):
-        made.add_column(heading, no_wrap=heading not in ("common name",), overflow="fold")
+    for heading in ("account", "common name", "identifier", "lifecycle", "not after (UTC)", "left", "told"):
+        made.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=16 if heading == "common name" else 4)
     for row in rows:
         certificate = row.get("certificate", {})
         end = _instant(row, "notAfter")
@@ -117,7 +120,6 @@ def table(rows: Iterable[Row], *, now: int) -> Table:
             Text(safe(row.get("account", "?"))),
             Text(safe(certificate.get("commonName", "(no name)")), "bold"),
             Text(short(row.get("identifier", "?")), "dim"),
-            Text(safe(certificate.get("certificateType", ""))),
             Text(safe(lifecycle), _STYLES.get(lifecycle, "yellow")),
             Text(safe(certificate.get("notAfter", "?"))[:16].replace("T", " ")),
             Text(left, "yellow" if end is not None and end - now < 30 * 86400_000 else ""),

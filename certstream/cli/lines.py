@@ -61,7 +61,8 @@ def describe(event: Mapping[str, Any]) -> Text:
     line.append(f"  {safe(kind, 14):<10}", STYLES.get(kind, "bold white"))
     line.append(f"  {safe(data.get('account', '?'))}")
     if certificate:
-        line.append(f"  {safe(certificate.get('commonName', '(no name)'))}", "bold")
+        # A column while names are of a usual length: lines that begin alike are read faster.
+        line.append(f"  {safe(certificate.get('commonName', '(no name)')):<26}", "bold")
         line.append(f"  {short(certificate.get('identifier', event.get('subject', '?')))}", "dim")
     line.append(f"  {_what(kind, event, data, certificate)}")
     if data.get("findings"):
@@ -82,7 +83,7 @@ def _what(kind: str, event: Mapping[str, Any], data: Mapping[str, Any], certific
         )
         return f"expires in {_left(event, certificate)} ({told})"
     if kind == "expired":
-        return f"expired at {_minute(certificate.get('notAfter'))}"
+        return f"expired at {_second(certificate.get('notAfter'))}"
     if kind in ("revoked", "changed"):
         return _changes(_mapping(data.get("changes")))
     if kind == "deleted":
@@ -101,7 +102,7 @@ def _validity(event: Mapping[str, Any], data: Mapping[str, Any], certificate: Ma
     lifecycle = str(data.get("lifecycle", "valid"))
     if lifecycle == "valid":
         return f"valid for {_left(event, certificate)}"
-    return f"expired at {_minute(certificate.get('notAfter'))}" if lifecycle == "expired" else safe(lifecycle)
+    return f"expired at {_second(certificate.get('notAfter'))}" if lifecycle == "expired" else safe(lifecycle)
 
 
 def _account(kind: str, data: Mapping[str, Any]) -> str:
@@ -162,8 +163,8 @@ def _instant(text: Any) -> int | None:
         return None
 
 
-def _minute(text: Any) -> str:
-    return "?" if _instant(text) is None else safe(text)[:16].replace("T", " ") + "Z"
+def _second(text: Any) -> str:
+    return "?" if _instant(text) is None else safe(text)[:19].replace("T", " ")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

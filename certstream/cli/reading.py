@@ -16,18 +16,22 @@ from certstream.ports import Journal
 
 @asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[Journal]:
-    """The journal, connected, for reading; a running service is not disturbed."""
+    """The journal, connected, for reading; a running service is not disturbed. Raises JournalAway, Fatal."""
     from certstream.app import build_journal  # late: with it come aiokafka and cryptography, which `--help` needs not
 
-    path = config.journal_path
-    if path is not None and not path.exists():
-        print(f"certstream: there is no journal at {path} yet; `certstream run` makes it", file=sys.stderr)
     journal = build_journal(config)
     try:
         await journal.start()
         yield journal
     finally:
         await journal.close()
+
+
+def say_if_missing(config: Config) -> None:
+    """An embedded journal that is not there reads as empty: say so, lest a wrong path be taken for no events."""
+    path = config.journal_path
+    if path is not None and not path.exists():
+        print(f"certstream: there is no journal at {path} yet; certstream run makes it", file=sys.stderr)
 
 
 async def events(journal: Journal, *, beginning: bool, follow: bool = True) -> AsyncGenerator[Stored, None]:

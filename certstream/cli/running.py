@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -18,6 +19,9 @@ from certstream.cli.options import ConfigFile, LogJson, Verbose, configuration, 
 from certstream.cli.signals import stop_on_signals
 from certstream.config import Config
 from certstream.core.errors import Fatal
+
+if TYPE_CHECKING:
+    from certstream.service.metrics import Metrics
 
 GRACE = 9.0
 """Seconds from the signal to the end: what hangs longer is left; whatever was committed stays committed."""
@@ -68,6 +72,7 @@ async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False
     if sys.flags.optimize:
         # aiokafka guards its transaction state with `assert`; without them a broken transaction looks well.
         raise Fatal("python -O (or PYTHONOPTIMIZE) takes away checks that exactly-once rests on; run without it")
+    make_folder(config)
     supervisor = app.build(config)
     async with AsyncExitStack() as stack:
         if config.http.listen and not once:
@@ -76,8 +81,31 @@ async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False
                 web.serve(config.http.listen, registry=registry, status=status, token=token_of(config))
             )
             log.info("http.listening", extra={"address": address})
+        stack.push_async_callback(ended, asyncio.create_task(progress(config, supervisor.metrics)))
         complete = await _bounded(supervisor.run(stop, once=once), stop)
     return OK if complete else PROBLEMS
+
+
+async def progress(config: Config, metrics: Metrics) -> None:
+    """Say every ten seconds how far a sweep is that takes longer than that."""
+    before: dict[str, float] = {}
+    while True:
+        await asyncio.sleep(10)
+        for account in config.accounts:
+            labels = {"account": account.name}
+            done = metrics.registry.get_sample_value("certstream_sweep_progress", labels) or 0.0
+            pages = metrics.registry.get_sample_value("certstream_sweep_pages", labels) or 0.0
+            if 0 < done < 1 and done > before.get(account.name, 1.0):
+                extra = {"account": account.name, "percent": int(100 * done), "pages": int(pages)}
+                log.info("sweep.progress", extra=extra)
+            before[account.name] = done
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel and wait; an error of its own is not hidden."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
 
 
 async def _bounded(service: Coroutine[Any, Any, bool], stop: asyncio.Event) -> bool:
@@ -96,6 +124,16 @@ async def _bounded(service: Coroutine[Any, Any, bool], stop: asyncio.Event) -> b
         log.error("stop.timeout", extra={"seconds": GRACE, "meaning": "left what hung; nothing committed is lost"})
         os._exit(FATAL)
     return running.result()
+
+
+def make_folder(config: Config) -> None:
+    """The folder of an embedded journal, at the first start. Raises Fatal."""
+    if config.journal_path is not None:
+        try:
+            config.journal_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            mend = "name another place with the key journal"
+            raise Fatal(f"{config.journal_path.parent} cannot be made: {error.strerror}; {mend}") from error
 
 
 def token_of(config: Config) -> str | None:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from certstream.cli.lines import describe
 from certstream.cli.options import ConfigFile, configuration
-from certstream.cli.reading import events, opened
+from certstream.cli.reading import events, opened, say_if_missing
 from certstream.config import Config
 
 
@@ -47,6 +47,7 @@ def tail(
     Only what was revoked: [cyan]certstream tail --json | jq 'select(.type | contains("revoked"))'[/cyan]
     """
     settings = configuration(config)
+    say_if_missing(settings)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_tail(settings, beginning=begin is From.BEGINNING, follow=follow, as_json=as_json))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,7 +18,7 @@ from certstream.core.wire import Stored
 from certstream.journal import kafka_log
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.kafka_connect import reason, started, stopped
-from certstream.journal.kafka_reader import read, reading
+from certstream.journal.kafka_reader import connected, read
 from certstream.journal.kafka_shard import KafkaShard, boot_time
 from certstream.journal.layout import TOPICS
 from certstream.ports import Apply, JournalAway
@@ -61,7 +61,7 @@ class KafkaJournal:
 
     async def read(
         self, topics: Sequence[str], *, start: Mapping[tuple[str, int], int] | None = None, follow: bool = False
-    ) -> AsyncIterator[Stored]:
+    ) -> AsyncGenerator[Stored, None]:
         """Committed records. Raises JournalAway when the brokers do not answer, Fatal when they refuse.
 
         Where an offset of `start` is gone by now (retention), it goes on with the oldest record there is.
@@ -72,7 +72,7 @@ class KafkaJournal:
 
     async def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
         """Per partition the offset that everything before is decided of; a transaction open now ends after it."""
-        async with reading(self._config, self._parts(topics)) as reader:
+        async with connected(self._config, self._parts(topics)) as reader:
             ends = await reader.ends()
         return {(self._config.logical(part.topic), part.partition): end for part, end in ends.items()}
 

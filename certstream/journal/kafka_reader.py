@@ -36,8 +36,20 @@ class Reader:
         self._parts = parts
         self._causes = causes
 
+    async def begin(self, start: Positions | None = None) -> None:
+        """Fetch from the offsets `start`, where it tells none from the beginning."""
+        offsets = {part: (start or {}).get((self._config.logical(part.topic), part.partition)) for part in self._parts}
+        with self.told():
+            self._consumer.assign(self._parts)
+            for part, offset in offsets.items():
+                if offset is not None:
+                    self._consumer.seek(part, offset)
+            if first := [part for part, offset in offsets.items() if offset is None]:
+                await self._consumer.seek_to_beginning(*first)
+
     async def ends(self) -> dict[TopicPartition, int]:
-        """Per partition, the offset that everything before is decided of (the last stable offset)."""
+        """Per partition, the offset that everything before is decided of (the last stable offset). Ask before `begin`:
+        after it the question waits behind a fetch that waits for records, half a second."""
         with self.told():
             return dict(await self._consumer.end_offsets(self._parts))
 
@@ -106,17 +118,11 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(
-    config: KafkaConfig,
-    parts: Iterable[tuple[str, int]],
-    *,
-    start: Positions | None = None,
-    committed: bool = True,
-    reset: str = "earliest",
+async def connected(
+    config: KafkaConfig, parts: Iterable[tuple[str, int]], *, committed: bool = True, reset: str = "earliest"
 ) -> AsyncIterator[Reader]:
-    """A reader of `parts` (logical topic, partition), without a group, from `start` or the beginning. `reset="none"`
-    makes a start that no longer exists an error, `earliest` goes on with what is left."""
-    names = [TopicPartition(config.topic(topic), partition) for topic, partition in parts]
+    """A reader of `parts` (logical topic, partition), without a group, to be begun. `reset="none"` makes a start that
+    no longer exists an error, `earliest` goes on with what is left."""
     consumer = AIOKafkaConsumer(
         **config.client_options(),
         group_id=None,
@@ -125,20 +131,9 @@ async def reading(
         isolation_level="read_committed" if committed else "read_uncommitted",
         fetch_max_bytes=16 << 20,
     )
-    reader = Reader(consumer, config, names, await started(consumer, config))
+    causes = await started(consumer, config)
     try:
-        consumer.assign(names)
-        first = []
-        for name in names:
-            offset = (start or {}).get((config.logical(name.topic), name.partition))
-            if offset is None:
-                first.append(name)
-            else:
-                consumer.seek(name, offset)
-        if first:
-            with reader.told():
-                await consumer.seek_to_beginning(*first)
-        yield reader
+        yield Reader(consumer, config, [TopicPartition(config.topic(topic), number) for topic, number in parts], causes)
     finally:
         await stopped(consumer, config)
 
@@ -148,13 +143,14 @@ async def read(
 ) -> AsyncGenerator[Stored, None]:
     """Committed records of `parts`, per partition in order. Without `follow` it ends at the present end: everything
     whose commit had returned when it was called comes, though the broker may still be writing its marker."""
-    async with reading(config, parts, start=start) as reader:
+    async with connected(config, parts) as reader:
+        await reader.begin(start)
         if follow:
             while True:
                 for record in await reader.some():
                     yield record
-        async with reading(config, parts, committed=False) as all_records:
-            present = await all_records.ends()
+        async with connected(config, parts, committed=False) as unsettled:
+            present = await unsettled.ends()
         pending = {part: end for part, end in present.items() if await reader.position(part) < end}
         loop = asyncio.get_running_loop()
         at, moved = dict[TopicPartition, int](), loop.time()

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Self
 
 from aiokafka import TopicPartition
@@ -15,7 +16,7 @@ from certstream.core.wire import STATE, Put, Stored
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.kafka_connect import reason
 from certstream.journal.kafka_producer import Producer, is_fence
-from certstream.journal.kafka_reader import Reader, reading
+from certstream.journal.kafka_reader import Reader, connected
 from certstream.journal.ownership import Claim, Row, own
 from certstream.ports import Apply, Fenced, JournalAway, JournalDoubt, Opened
 
@@ -98,8 +99,10 @@ class KafkaShard:
         self._check()
         await self._drop()
         try:
-            async with reading(self._config, [self._state], start=self._start(), reset="none") as reader:
-                await self._look(reader)
+            async with self._reader() as reader:
+                end = (await reader.ends())[self._part]
+                await reader.begin(self._start())
+                await self._read(reader, end)
                 await self._claim_and_read(await Producer.fence(self._config, self._number), reader)
         except Fenced:
             raise
@@ -137,7 +140,7 @@ class KafkaShard:
                 raise JournalAway(f"shard {self._number}: the barrier could not be committed: {text}") from error
             if reader is None:
                 raise self._fenced("another process is opening it") from error
-            await self._look(reader)
+            await self._read(reader, (await reader.ends())[self._part])
             raise JournalAway(f"shard {self._number}: fenced while it was being opened again: {text}") from error
         assert end is not None, "the ownership row is in `state`"
         if self._first_barrier is None:
@@ -145,7 +148,8 @@ class KafkaShard:
         if reader is not None:
             await self._read(reader, end)
         else:
-            async with reading(self._config, [self._state], reset="none") as restoring:
+            async with self._reader() as restoring:
+                await restoring.begin()
                 await self._read(restoring, end)
         self._producer, self._spent, self._verified = producer, None, began
 
@@ -169,18 +173,16 @@ class KafkaShard:
     async def _look_without_producer(self) -> None:
         """Raises Fenced if another owner's row is there. `apply` is for `resume`: here rows are only looked at."""
         try:
-            async with reading(self._config, [self._state], start=self._start(), reset="none") as reader:
-                part = self._part
-                async for record in reader.until(part, (await reader.ends())[part]):
+            async with self._reader() as reader:
+                end = (await reader.ends())[self._part]
+                await reader.begin(self._start())
+                async for record in reader.until(self._part, end):
                     self._judge(record)
         except Fenced:
             await self._drop()
             raise
         except (JournalAway, Fatal):
             return  # nothing learnt: `resume` looks again
-
-    async def _look(self, reader: Reader) -> None:
-        await self._read(reader, (await reader.ends())[self._part])
 
     async def _read(self, reader: Reader, end: int) -> None:
         """Apply what is committed before `end`, and a little more perhaps; Fenced at a foreign row."""
@@ -223,6 +225,9 @@ class KafkaShard:
         if self._spent is not None:
             await self._spent.drop()
             self._spent = None
+
+    def _reader(self) -> AbstractAsyncContextManager[Reader]:
+        return connected(self._config, [self._state], reset="none")
 
     def _start(self) -> dict[tuple[str, int], int] | None:
         return None if self._position is None else {self._state: self._position}

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -88,7 +88,7 @@ class SqliteJournal:
 
     async def read(
         self, topics: Sequence[str], *, start: Mapping[tuple[str, int], int] | None = None, follow: bool = False
-    ) -> AsyncIterator[Stored]:
+    ) -> AsyncGenerator[Stored, None]:
         """Committed records. A file that is not there yet reads as empty, and with `follow` is waited for."""
         at = {(topic, partition): 0 for topic in topics for partition in range(self.partitions)}
         at |= {part: offset for part, offset in (start or {}).items() if part in at}
@@ -98,8 +98,9 @@ class SqliteJournal:
                 while db is not None:
                     version = await self._ask(partial(rows.version, db))
                     if version != seen:
-                        async for record in self._new(db, topics, at):
-                            yield record
+                        async with aclosing(self._new(db, topics, at)) as records:
+                            async for record in records:
+                                yield record
                     seen = version
                     if not follow:
                         return
@@ -121,7 +122,7 @@ class SqliteJournal:
 
     async def _new(
         self, db: sqlite3.Connection, topics: Sequence[str], at: dict[tuple[str, int], int]
-    ) -> AsyncIterator[Stored]:
+    ) -> AsyncGenerator[Stored, None]:
         """Records from the offsets `at`, which move on, to the present end."""
         prefix = self._layout.prefix
         for part, end in (await self._ask(partial(rows.ends, db, prefix, topics, self.partitions))).items():

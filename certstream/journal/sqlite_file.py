@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -111,8 +113,7 @@ def connect(path: Path, mode: Literal["ro", "rw", "rwc"], *, patience: float) ->
 
 def prepare(db: sqlite3.Connection, path: Path, layout: Layout) -> None:
     """Make the schema in a new file; check an old one. Raises Fatal as `check` does, sqlite3.Error."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(db):
         if db.execute("PRAGMA user_version").fetchone()[0] == 0:
             for statement in _SCHEMA.split(";\n"):
                 db.execute(statement)
@@ -120,10 +121,6 @@ def prepare(db: sqlite3.Connection, path: Path, layout: Layout) -> None:
             db.executemany("INSERT INTO setting VALUES (?, ?)", settings)
             db.execute(f"PRAGMA user_version = {VERSION}")
         check(db, path, layout)
-        db.execute("COMMIT")
-    except BaseException:
-        rollback(db)
-        raise
 
 
 def check(db: sqlite3.Connection, path: Path, layout: Layout) -> bool:
@@ -145,13 +142,20 @@ def check(db: sqlite3.Connection, path: Path, layout: Layout) -> bool:
     return True
 
 
-def rollback(db: sqlite3.Connection) -> None:
-    """Undo an open transaction. SQLite may have done it by itself, or be unable to: the next opening does it then."""
-    if db.in_transaction:
-        try:
-            db.execute("ROLLBACK")
-        except sqlite3.Error:
-            db.close()
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """All that is written inside, or nothing of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # SQLite may have rolled back by itself
+            try:
+                db.execute("ROLLBACK")
+            except sqlite3.Error:
+                db.close()  # the next connection finds it undone
+        raise
 
 
 def told(error: sqlite3.Error, path: Path) -> str:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from certstream.core.wire import STATE, Put, Stored
 from certstream.journal import sqlite_rows as rows
 from certstream.journal.ownership import Claim, Row
-from certstream.journal.sqlite_file import Layout, Lock, connect, identity, prepare, rollback
+from certstream.journal.sqlite_file import Layout, Lock, connect, identity, prepare, transaction
 from certstream.ports import JournalAway
 
 T = TypeVar("T")
@@ -75,26 +75,15 @@ class Writer:
 
     def _claim(self, claim: Claim, db: sqlite3.Connection) -> tuple[Row | None, int]:
         before = rows.newest(db, self._layout.prefix, claim.shard, claim.key)
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(db):
             rows.sweep_tombstones(db, claim.shard, self._now())
             end = rows.insert(db, self._layout.prefix, claim.shard, [claim.put()], self._now())
-            db.execute("COMMIT")
-        except BaseException:
-            rollback(db)
-            raise
         assert end is not None, "the ownership row is in `state`"
         return (None if before is None else Row.read(before)), end
 
     def _commit(self, partition: int, puts: Sequence[Put], db: sqlite3.Connection) -> int | None:
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            end = rows.insert(db, self._layout.prefix, partition, puts, self._now())
-            db.execute("COMMIT")
-        except BaseException:
-            rollback(db)
-            raise
-        return end
+        with transaction(db):
+            return rows.insert(db, self._layout.prefix, partition, puts, self._now())
 
     def _connection(self) -> sqlite3.Connection:
         if self._lock is None:
@@ -111,8 +100,8 @@ class Writer:
             raise JournalAway(f"the journal {self.path} was removed or replaced while in use: put it back, or restart")
         return self._db or self._connect("rw")
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        db = connect(self.path, "rwc" if mode == "rwc" else "rw", patience=self._patience)
+    def _connect(self, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
+        db = connect(self.path, mode, patience=self._patience)
         try:
             prepare(db, self.path, self._layout)
         except BaseException:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import orjson
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from certstream.config import is_loopback
 from certstream.core.errors import Fatal
@@ -75,9 +75,10 @@ def _application(registry: CollectorRegistry, status: Callable[[], Status], toke
         shown = {"ready": not why, "reasons": why, **now} if _may(request, token) else {"ready": not why}
         return _json(shown, 503 if why else 200)
 
-    async def metrics(_: web.Request) -> web.StreamResponse:
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         # As a header: aiohttp's `content_type=` refuses the version parameter.
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -9,9 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.verify.driver import judge_directory, observe
+from tests.verify.driver import load_case, observe
+from tests.verify.judge import judge
 from tests.verify.processes import Broken, Setup
 from tests.verify.report import print_report
+from tests.verify.sabotage import sabotage
 
 SPEED = 140.0
 """Lifetimes of 30, 90 and 365 days last 5, 15 and 63 hours: of 20,000 certificates of even ages about 0.5 a second
@@ -36,6 +38,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--thresholds", default=",".join(THRESHOLDS))
     parser.add_argument("--keep", action="store_true", help="keep the directory of a run that passed, too")
     parser.add_argument("--judge-only", type=Path, metavar="DIR", help="judge a kept directory again, run nothing")
+    parser.add_argument(
+        "--sabotage", type=Path, metavar="DIR", help="break a kept directory in many ways: is it found?"
+    )
     return parser.parse_args()
 
 
@@ -59,7 +64,7 @@ def _run(words: argparse.Namespace, journal: str, seed: int) -> bool:
     passed = False
     try:
         observe(directory, setup)
-        report = judge_directory(directory)
+        report = judge(load_case(directory))
         print_report(report, f"{journal}, seed {seed}", sys.stdout)
         passed = not report.violations
     except Broken as error:
@@ -76,9 +81,11 @@ def main() -> int:
     """0 when nothing is wrong, 1 on any violation, 2 on words that make no sense."""
     words = _arguments()
     if words.judge_only is not None:
-        report = judge_directory(words.judge_only)
+        report = judge(load_case(words.judge_only))
         print_report(report, str(words.judge_only), sys.stdout)
         return 1 if report.violations else 0
+    if words.sabotage is not None:
+        return 1 if sabotage(load_case(words.sabotage), sys.stdout) else 0
     if words.minutes * 60 <= QUIET + 10:
         print(f"--minutes: more than {(QUIET + 10) / 60:.2f}, as changes and kills end {QUIET:.0f} s before the end")
         return 2

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.schemas.validate import problems, problems_of
-from tests.verify.history import Case, Record, Run, Violation, load_answers, load_truth
-from tests.verify.judge import Report, judge
+from tests.verify.history import Case, Record, Run, load_answers, load_truth
 from tests.verify.processes import Broken, Service, Setup, configure, free_port, run_once, start_simulator
 from tests.verify.readers import Unreadable, load, read_kafka, read_sqlite, save
 
@@ -149,10 +148,10 @@ def _stop_simulator(simulator: subprocess.Popen[bytes]) -> list[str]:
     return []
 
 
-def judge_directory(directory: Path) -> Report:
-    """Judge what `observe` left."""
+def load_case(directory: Path) -> Case:
+    """What `observe` left. Raises OSError where it is not all there."""
     kept = json.loads((directory / "case.json").read_text())
-    case = Case(
+    return Case(
         changes=load_truth(directory / "truth.jsonl"),
         calls=load_answers(directory / "answers.jsonl"),
         records=tuple(load(directory / "records.db")),
@@ -161,10 +160,8 @@ def judge_directory(directory: Path) -> Report:
         thresholds=tuple(kept["setup"]["thresholds"]),
         valid=lambda topic, value: problems(value) if topic == "events" else problems_of(topic, value),
         partitions=kept["partitions"],
+        problems=tuple(kept["problems"]),
     )
-    report = judge(case)
-    broken = tuple(Violation("process", str(directory), problem) for problem in kept["problems"])
-    return Report(broken + report.violations, report.counts, report.passed_over, report.delays)
 
 
 def _tell(elapsed: float, text: str) -> None:

@@ -86,6 +86,8 @@ class Case:
     account: str = "prod"
     user: str = "1000000000000001"
     partitions: int | None = None
+    problems: tuple[str, ...] = ()
+    """What the driver saw go wrong with the processes."""
 
 
 class Violation(NamedTuple):

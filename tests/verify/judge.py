@@ -74,6 +74,8 @@ class Report:
 def judge(case: Case) -> Report:
     """Everything that is wrong with what was published."""
     findings = Findings()
+    for problem in case.problems:
+        findings.blame("process", "driver", problem)
     events = read_log(case, findings)
     baselined = _baselined(case, events, findings)
     truth = lives(case.changes, case.calls)

@@ -86,5 +86,6 @@ def lives(changes: Iterable[Change], calls: Iterable[Call]) -> dict[str, Life]:
                 continue
             versions = result[identifier].versions
             place = bisect.bisect_left(versions, number, key=lambda version: version.number)
-            versions[place].shown = min(versions[place].shown, call.answered)
+            if place < len(versions) and versions[place].number == number:
+                versions[place].shown = min(versions[place].shown, call.answered)
     return result

@@ -1,0 +1,1 @@
+"""What every journal does: one suite, run on SQLite and on a real Kafka."""
