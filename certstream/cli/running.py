@@ -9,11 +9,11 @@ import os
 import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from certstream.cli.beside import token_of
 from certstream.cli.exits import FATAL, OK, PROBLEMS
 from certstream.cli.options import ConfigFile, LogJson, Verbose, configuration, log_to_stderr
 from certstream.cli.signals import stop_on_signals
@@ -134,18 +134,3 @@ def make_folder(config: Config) -> None:
         except OSError as error:
             mend = "name another place with the key journal"
             raise Fatal(f"{config.journal_path.parent} cannot be made: {error.strerror}; {mend}") from error
-
-
-def token_of(config: Config) -> str | None:
-    """The token that HTTP callers must show. Raises Fatal where the file has none."""
-    if not config.http.token_file:
-        return None
-    try:
-        token = Path(config.http.token_file).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Fatal(
-            f"http.token_file {config.http.token_file}: {getattr(error, 'strerror', None) or 'not text'}"
-        ) from error
-    if not token:
-        raise Fatal(f"http.token_file {config.http.token_file}: it is empty")
-    return token

@@ -14,8 +14,8 @@ LAST_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z"""
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)%")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
+_PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)%")
 
 
 def rfc3339(ms: int) -> str:

@@ -91,6 +91,10 @@ class Poller:
                     tasks.create_task(self.look_ups.run())
             except* Fatal as errors:
                 self._deny(errors)
+            except* Exception as errors:
+                # A defect of ours that one account's input found must not stop the others.
+                log.exception("account.failed", extra={"account": self.ledger.name})
+                self.denied = f"internal error, please report it: {errors.exceptions[0]!r}"[:400]
             await asyncio.sleep(DENIED_PAUSE)
 
     async def once(self) -> bool:

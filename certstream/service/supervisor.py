@@ -162,7 +162,7 @@ class Supervisor:
 
     async def _work(self, work: asyncio.TaskGroup, stop: asyncio.Event, *, once: bool) -> bool:
         """Start every account's loops; stop them when asked, or when each has done its one sweep."""
-        loops = []
+        loops: list[asyncio.Task[Any]] = []
         for running in self._running.values():
             loops.append(work.create_task(running.health.keep()))
             loops.append(work.create_task(expiry.keep(running.poller.ledger, running.writer, self.clock)))

@@ -26,7 +26,9 @@ T = TypeVar("T")
 GROUP = 16
 """Decisions in one transaction at most: pages, mostly."""
 IDLE = 1.0
-"""Seconds without a commit after which ownership is looked at."""
+"""Seconds between looks at the ownership while nothing is to be committed."""
+PROVE_BEFORE = 3.0
+"""Seconds before a proof of ownership runs out at which it is renewed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -67,12 +69,11 @@ class Writer:
         """Commit until `stop`. Raises Fenced when another owner took the shard, Fatal for a journal beyond help."""
         try:
             while not (self._stopping and self._queue.empty()):
+                await self._prove()
                 try:
-                    first = await asyncio.wait_for(self._queue.get(), IDLE)
+                    work = [await asyncio.wait_for(self._queue.get(), IDLE)]
                 except TimeoutError:
-                    await self._prove()
                     continue
-                work = [first]
                 while len(work) < GROUP and not self._queue.empty():
                     work.append(self._queue.get_nowait())
                 await self._commit([one for one in work if not one.done.done()])
@@ -90,8 +91,8 @@ class Writer:
                 one.done.cancel()
 
     async def _prove(self) -> None:
-        """Nothing was committed for a while: make sure that the shard is still ours."""
-        if self._shard.owned_until() - self._clock.boot() < 3.0:
+        """Where nothing was committed for a while, make sure that the shard is still ours: calls depend on it."""
+        if self._shard.owned_until() - self._clock.boot() < PROVE_BEFORE:
             try:
                 await self._shard.verify()
             except JournalDoubt as error:

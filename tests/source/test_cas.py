@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import hmac
 import json
+import tracemalloc
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -131,8 +132,13 @@ async def test_a_bomb_is_given_up_at_the_limit() -> None:
     flat = gzip.compress(b"\x00" * (64 << 20), 9)
     async with serving() as server, calling(server.url, largest=1 << 20) as source:
         server.says = answer(flat, headers=("Content-Encoding: gzip",))
-        with pytest.raises(Garbled, match="larger than 1048576 bytes"):
-            await first_page(source)
+        tracemalloc.start()
+        try:
+            with pytest.raises(Garbled, match="larger than 1048576 bytes"):
+                await first_page(source)
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        finally:
+            tracemalloc.stop()
         server.says = answer(bomb, headers=("Content-Encoding: gzip",))
         with pytest.raises(Garbled):
             await first_page(source)
@@ -222,11 +228,13 @@ async def test_a_refused_key_is_replaced_at_the_next_call_and_not_by_a_retry(cod
 
 async def test_an_error_that_repeats_the_request_tells_no_secret() -> None:
     async with serving() as server, calling(server.url) as source:
-        server.says = lambda request: answer(request, status="400 Bad Request")
+        server.says = lambda request: answer(
+            request[request.index(b"x-acs-security-token") :], status="400 Bad Request"
+        )
         with pytest.raises(Garbled) as caught:
             await first_page(source)
         assert TOKEN in server.requests[0].decode()
-        assert TOKEN not in str(caught.value)
+        assert "x-acs-security-token: ***" in str(caught.value)
 
 
 async def test_no_error_drags_the_request_along() -> None:

@@ -93,6 +93,9 @@ async def test_a_refused_key_is_replaced_by_a_provider_built_anew() -> None:
     assert (first.key_id, second.key_id, provider.built) == ("key-1", "key-2", 2)
     found.refresh(first)  # a late answer to an old call
     assert await found.current() is second
+    found.refresh(second)
+    found.refresh(first)
+    assert (await found.current()).key_id == "key-3"
 
 
 async def test_an_old_key_is_renewed_without_waiting_for_it() -> None:

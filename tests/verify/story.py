@@ -145,8 +145,9 @@ class _Reader:
             self.blame("wrong kind", event, f"status {right[0].certificate.get('status')} → {version.form}")
         if event.certificate.pem is not None and event.certificate.pem != version.form.pem:
             self.blame("pem", event, "does not carry the PEM of that version")
-        if (event.certificate.pem is not None) != ("pem" in event.data.get("changes", {})):
-            self.blame("pem", event, "carries a PEM if, and only if, it is the PEM that changed")
+        wanted = event.kind == "changed" and "pem" in event.data.get("changes", {})
+        if (event.certificate.pem is not None) != wanted:
+            self.blame("pem", event, "`changed` carries a PEM if, and only if, it is the PEM that changed")
         self._observed(event, version)
         self._advance(event, version)
 

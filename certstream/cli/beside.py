@@ -1,0 +1,59 @@
+"""A service that already runs on this host with the same configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+from certstream.config import Config, is_loopback
+from certstream.core.errors import Fatal
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who it is, and how its accounts are (`/readyz`); no accounts where it cannot be asked."""
+
+    name: str
+    accounts: Mapping[str, Mapping[str, Any]]
+
+
+async def running_service(config: Config) -> Service | None:
+    """The one that answers on `http.listen` within two seconds."""
+    if config.http.address is None or not config.http.address[1]:
+        return None
+    host, port = config.http.address
+    reached = host if is_loopback(host) else "127.0.0.1"
+    url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/readyz"
+    token = token_of(config)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
+            session.get(url, headers=headers, allow_redirects=False) as answer,
+        ):
+            told = orjson.loads(await answer.content.read(1 << 20))
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+        return None
+    accounts = told.get("accounts") if isinstance(told, dict) else None
+    if not isinstance(accounts, dict) or not all(isinstance(one, dict) for one in accounts.values()):
+        return None
+    return Service(f"the service at {url.removesuffix('/readyz')}", accounts)
+
+
+def token_of(config: Config) -> str | None:
+    """The token that HTTP callers must show. Raises Fatal where the file has none."""
+    if not config.http.token_file:
+        return None
+    try:
+        token = Path(config.http.token_file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise Fatal(f"http.token_file {config.http.token_file}: {reason}") from error
+    if not token:
+        raise Fatal(f"http.token_file {config.http.token_file}: it is empty")
+    return token
