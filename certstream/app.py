@@ -13,8 +13,9 @@ from certstream.journal.sqlite import SqliteJournal
 from certstream.ports import Journal
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
+from certstream.service.opening import Entry, Ownership
 from certstream.service.poller import Pace
-from certstream.service.supervisor import Entry, Ownership, Supervisor
+from certstream.service.supervisor import Supervisor
 from certstream.source.cas import CasSource
 from certstream.source.credentials import find
 
@@ -100,4 +101,3 @@ def _entry(config: Config, account: Account, clock: Clock) -> Entry:
         qps=account.qps,
         uid=account.uid or None,
     )
-

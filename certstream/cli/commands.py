@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from certstream import __version__
 from certstream.cli import check, demo, inventory, running, simulate, tail, topics
 from certstream.cli.exits import MEANINGS, code_of, ours, tell
+from certstream.cli.options import log_to_stderr
 
 
 class Commands(TyperGroup):
@@ -67,7 +68,8 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    # Else what libraries log (each broker that is away, several times) would reach stderr as it is.
+    log_to_stderr(as_json=False, verbose=False)
 
 
 for _module in (demo, running, check, tail, inventory, topics, simulate):

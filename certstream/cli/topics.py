@@ -59,7 +59,7 @@ def apply(config: ConfigFile = None) -> None:
     applied = asyncio.run(apply_to(options, topics(), prefix=prefix, replicas=replicas))
     console = Console(highlight=False, emoji=False)
     for one in applied.mended:
-        _line(console, "✓", f"mended: {one}")
+        _line(console, "✓", f"{one.topic} was made" if one.what == "missing" else f"mended: {one}")
     for one in applied.left:
         _line(console, "!", str(one))
     if applied.left:

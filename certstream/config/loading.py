@@ -61,7 +61,7 @@ def _all_problems(data: dict[str, Any], error: ValidationError, source: str, tol
     while True:
         found = [one for one in error.errors(include_url=False) if one["loc"] not in spoilt]
         before = len(problems)
-        problems.update(dict.fromkeys(tell(one, source, told) for one in found))
+        problems.update(dict.fromkeys(tell(one, data, source, told) for one in found))
         taken = [_take_out(data, one["loc"]) for one in found]
         if not any(taken) or len(problems) == before:
             return list(problems)
@@ -96,7 +96,8 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8, so it is not TOML (byte {error.start})") from error
     except tomllib.TOMLDecodeError as error:  # its text ends with "(at line 3, column 7)"
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+        end = f"at line {path.read_text('utf-8').rstrip().count(chr(10)) + 1}, the end"
+        raise ConfigError(f"{path}: not TOML: {str(error).replace('at end of document', end)}") from error
 
 
 def _from_directory(data: Any, directory: Path) -> None:
@@ -124,12 +125,14 @@ def _overlay(data: dict[str, Any], name: str, text: str, told: dict[Where, str])
     """Put one variable into `data` and remember in `told` which key it set. Returns the problems."""
     if not name.startswith(PREFIX) or _NOT_OURS.fullmatch(name):
         return []
-    where = tuple(int(part) if part.isdigit() else part for part in name.removeprefix(PREFIX).lower().split("__"))
+    first, *rest = name.removeprefix(PREFIX).lower().split("__")
+    if first == "accounts" and rest and not (rest[0].isdigit() and int(rest[0]) <= len(data.get(first, []))):
+        free = len(data.get(first, []))
+        return [f"environment: {name}: write {PREFIX}ACCOUNTS__<n>__<KEY>; the next free <n> is {free}"]
+    where: Where = (first, *(int(part) if first == "accounts" and part.isdigit() else part for part in rest))
     inside: Any = data
     for part, after in zip(where, (*where[1:], None), strict=True):
-        if isinstance(inside, list):
-            if not isinstance(part, int) or part > len(inside):
-                return [f"environment: {name}: write {PREFIX}ACCOUNTS__<n>__<KEY>; the next free <n> is {len(inside)}"]
+        if isinstance(inside, list) and isinstance(part, int):
             inside += [{}] * (part == len(inside))
         elif not isinstance(inside, dict):
             return [f"environment: {name}: {where[0]} has no keys of its own"]

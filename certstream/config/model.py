@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from certstream.core.times import Threshold, seconds, thresholds
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_PREFIX = r"^[A-Za-z0-9._-]{0,100}$"
 _BROKERS = re.compile(r"kafka://[^\s/,@]+:\d{1,5}(,[^\s/,@]+:\d{1,5})*")
 
 
@@ -44,7 +45,9 @@ def _thresholds(value: Any) -> Any:
         value = [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
         return thresholds(value)
-    return value
+    if isinstance(value, tuple) and all(isinstance(one, Threshold) for one in value):
+        return value
+    raise ValueError
 
 
 def _no_boolean(value: Any) -> Any:
@@ -265,7 +268,7 @@ class Config(Section):
         "certstream.",
         "up to 100 of A-Z a-z 0-9 . _ -",
         "before the name of each topic",
-        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        pattern=_PREFIX,
     )
     thresholds: Annotated[tuple[Threshold, ...], BeforeValidator(_thresholds)] = _key(
         ["60d", "30d", "14d", "7d", "3d", "1d"],
@@ -294,8 +297,9 @@ class Config(Section):
         kafka = data.get("kafka", {}) if isinstance(data, dict) else None
         if isinstance(kafka, Kafka):
             kafka = kafka.model_dump()
-        prefix = data.get("topic_prefix", "certstream.") if isinstance(data, dict) else None
-        if isinstance(kafka, dict) and isinstance(prefix, str) and not kafka.get("transactional_id_prefix"):
+        prefix = str(data.get("topic_prefix", "certstream.")) if isinstance(data, dict) else ""
+        good = re.fullmatch(_PREFIX, prefix) is not None
+        if isinstance(kafka, dict) and good and not kafka.get("transactional_id_prefix"):
             return {**data, "kafka": {**kafka, "transactional_id_prefix": prefix.rstrip(".-_") or "certstream"}}
         return data
 

@@ -16,8 +16,8 @@ Where = tuple[str | int, ...]
 """A key's place: `("accounts", 0, "qps")`."""
 
 
-def tell(error: Any, source: str, told: Mapping[Where, str]) -> str:
-    """One line for one of pydantic's errors. `told`: the variable that set a key, where it was not the file."""
+def tell(error: Any, data: Any, source: str, told: Mapping[Where, str]) -> str:
+    """One line for one of pydantic's errors about `data`. `told`: which variable set a key, if not the file did."""
     where: Where = tuple(error["loc"])
     field = _field(where)
     own = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""
@@ -25,25 +25,34 @@ def tell(error: Any, source: str, told: Mapping[Where, str]) -> str:
     if error["type"] == "extra_forbidden":
         return head + _unknown(where)
     if field is None or isinstance(field, type):  # a section: its validators name the keys
-        return head + (own or "is not a table of keys")
+        shape = "[[accounts]]" if "accounts" in where else f"a section with keys, [{'.'.join(map(str, where))}]"
+        return head + (own or f"write it as {shape}")
     if error["type"] == "missing":
         return head + "is missing"
     allowed = (field.json_schema_extra or {}).get("allowed", "") if isinstance(field.json_schema_extra, dict) else ""
     if not allowed:
         return head + ("write it as [[accounts]]" if where == ("accounts",) else "write it as a [section] with keys")
-    shown = _shown(error["input"])
-    if own and shown in own:
-        return head + f"{own}; {allowed}"
-    return head + f"{shown} is not allowed{': ' + own if own else ''}; {allowed}"
+    return head + f"{own or _shown(_at(data, where, error['input'])) + ' is not allowed'}; {allowed}"
+
+
+def _at(data: Any, where: Where, otherwise: Any) -> Any:
+    """The value as it was written: pydantic shows it as it is after the first conversions."""
+    for part in where:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return otherwise
+    return data
 
 
 def place(where: Where, source: str, told: Mapping[Where, str]) -> str:
     """`certstream.toml: accounts[0].qps: `, or `environment: CERTSTREAM_ACCOUNTS__0__QPS: `."""
-    for length in range(len(where), 0, -1):
-        if where[:length] in told:
-            return f"environment: {told[where[:length]]}: "
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
-    return f"{source}: {key}: " if key else f"{source}: "
+    leaf = where and not isinstance(_field(where), type)  # what is wrong with a section is not one variable's fault
+    for key, name in told.items():
+        if leaf and (key[: len(where)] == where or where[: len(key)] == key):
+            return f"environment: {name}: "
+    shown = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).lstrip(".")
+    return f"{source}: {shown}: " if shown else f"{source}: "
 
 
 def _shown(value: Any) -> str:

@@ -130,7 +130,7 @@ class Ledger:
     def mark_shown(self, numbers: Sequence[int], sent_at: int) -> None:
         """These rows were shown, unchanged, by a call that was sent at `sent_at` (Unix milliseconds)."""
         for number in numbers:
-            self.shown[number] = sent_at
+            self.shown[number] = max(self.shown[number], sent_at)
 
     def forget_facts(self, before: float) -> None:
         """Drop the moments of facts that no call in flight can contradict any more."""

@@ -26,6 +26,10 @@ from certstream.ports import Apply, JournalAway
 __all__ = ["KafkaConfig", "KafkaJournal"]
 
 
+_THERE = (0, 5)
+"""Error codes of a topic that exists; 5: a partition has no leader at the moment."""
+
+
 class KafkaJournal:
     """Implements `ports.Journal`. `clock` is the boot-time clock in seconds."""
 
@@ -47,7 +51,13 @@ class KafkaJournal:
         if not __debug__:
             raise Fatal("certstream must not run with python -O: aiokafka guards its transactions with assert (rule 7)")
         kafka_log.install()
-        self._partitions = self._checked(await self._counts())
+        for pause in (0.1, 0.3, 0.6, 1.0):
+            counts = await self._counts()
+            if all(self._config.topic(topic) in counts for topic in TOPICS):
+                break
+            # Topics that were created a moment ago are not known to every broker at once.
+            await asyncio.sleep(pause)
+        self._partitions = self._checked(counts)
 
     async def open(self, shard: int, apply: Apply) -> KafkaShard:
         """Fence the owner before and restore: `apply` gets each record of `state` in order, older ones of a key too.
@@ -98,7 +108,7 @@ class KafkaJournal:
             raise JournalAway(f"Kafka at {self._config.bootstrap} does not answer: {text}") from error
         finally:
             await stopped(admin, self._config)
-        return {topic["topic"]: len(topic["partitions"]) for topic in found if topic["error_code"] == 0}
+        return {topic["topic"]: len(topic["partitions"]) for topic in found if topic["error_code"] in _THERE}
 
     def _checked(self, counts: Mapping[str, int]) -> int:
         names = [self._config.topic(topic) for topic in TOPICS]

@@ -75,6 +75,7 @@ class Producer:
                         raise KafkaError("the broker did not tell the offset of a batch that was sent twice")
                     end = metadata.offset + count
             await self._client.commit_transaction()
+        self.causes.clear()
         return end
 
     async def drop(self) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 
 from certstream.core.account import health
 from certstream.service.budget import Budget
+from certstream.service.calls import Calls
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.poller import Poller
@@ -34,8 +35,10 @@ class State:
 class Health:
     """Watches one account."""
 
-    def __init__(self, *, poller: Poller, budget: Budget, writer: Writer, clock: Clock, metrics: Metrics) -> None:
-        self._poller, self._budget, self._writer = poller, budget, writer
+    def __init__(
+        self, *, poller: Poller, calls: Calls, budget: Budget, writer: Writer, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._poller, self._calls, self._budget, self._writer = poller, calls, budget, writer
         self._clock, self._metrics = clock, metrics
         self._started = clock.monotonic()
         self.state = State("baseline", clock.wall(), None)
@@ -50,18 +53,18 @@ class Health:
 
     def _judge(self) -> tuple[str, str | None]:
         poller, head = self._poller, self._poller.ledger.head
-        if poller.denied is not None:
-            return "denied", poller.denied
+        if self._calls.denied is not None:
+            return "denied", self._calls.denied
         if head is not None and head.suspect is not None:
             return "suspect", head.suspect
         now = self._clock.monotonic()
-        if now - (poller.answered if poller.answered is not None else self._started) > BLIND:
+        if now - (self._calls.answered if self._calls.answered is not None else self._started) > BLIND:
             return "blind", "no good answer came for a minute"
         if self._budget.frozen_until - now > 5:
             return "throttled", "somebody else spends this user's calls"
         if head is None or head.baselined is None:
             return "baseline", None
-        return "healthy", "the order of the list changes between calls" if poller.unsteady else None
+        return "healthy", poller.note
 
     async def keep(self) -> None:
         """Write the state on every change and every five minutes, for ever."""
@@ -71,7 +74,9 @@ class Health:
             state = self.look()
             now = self._clock.monotonic()
             if state != written or now - last >= EVERY:
-                await self._poller.commit(partial(health, state=state.state, since=state.since, reason=state.reason))
+                await self._writer.do(
+                    self._poller.ledger, partial(health, state=state.state, since=state.since, reason=state.reason)
+                )
                 if written is None or state.state != written.state:
                     self._metrics.set_state(self._poller.ledger.name, state.state)
                     log.info(

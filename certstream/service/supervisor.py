@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
-from certstream.core.errors import CertstreamError, Fatal, Transient
-from certstream.core.events import key_of
-from certstream.core.ledger import Ledger, adopt, begin
-from certstream.core.rows import Head, encode
+from certstream.core.errors import CertstreamError
 from certstream.core.sharding import shard_of
-from certstream.core.wire import ACCOUNTS, STATE, Put
-from certstream.ports import Journal, JournalAway, JournalDoubt, Shard, Source
+from certstream.ports import Journal, JournalAway, Shard
 from certstream.service import expiry
 from certstream.service.budget import Budget
+from certstream.service.calls import Calls
 from certstream.service.clock import Clock
+from certstream.service.doubts import Doubts
 from certstream.service.health import Health
+from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
-from certstream.service.poller import Pace, Poller
+from certstream.service.observing import Observer
+from certstream.service.opening import PAUSE, Entry, identify, open_shard
+from certstream.service.poller import Poller
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
@@ -37,35 +35,6 @@ TAKE_OVER = OWNERSHIP + DEADLINE + 1.0
 
 FINISH = 5.0
 """Seconds that the commit in hand may take when the service stops."""
-
-
-class NotOwned(Transient):
-    """The last proof that this process owns the shard is too old: no call."""
-
-
-class Ownership:
-    """May this process call for a shard's accounts? Asked right before the bytes of a call are written."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.shard: Shard | None = None
-
-    def __call__(self) -> None:
-        """Raises NotOwned."""
-        if self.shard is None or self.shard.owned_until() <= self._clock.boot():
-            raise NotOwned("no proof within the last 5 s that this process still owns the account")
-
-
-@dataclass(slots=True)
-class Entry:
-    """One configured account, built by `app`. `uid`: from the configuration, or None."""
-
-    ledger: Ledger
-    source: Source
-    ownership: Ownership
-    pace: Pace
-    qps: int
-    uid: str | None
 
 
 @dataclass(slots=True)
@@ -128,18 +97,24 @@ class Supervisor:
                 if self._away != str(error):
                     log.warning("journal.away", extra={"reason": str(error)})
                 self._away = str(error)
-                await _wait(stop, 2.0)
+                await _wait(stop, PAUSE)
             else:
                 self._away = None
                 return
 
+    def _note_away(self, reason: str | None) -> None:
+        self._away = reason
+
     async def _serve(self, stop: asyncio.Event, *, once: bool) -> bool:
-        await self._identify()
+        await identify(self.entries)
         shards: dict[int, list[Entry]] = {}
         for entry in self.entries:
             number = shard_of(entry.ledger.settings.budget, self.journal.partitions)
             shards.setdefault(number, []).append(entry)
-        opened = [(await self._open(number, entries), entries) for number, entries in sorted(shards.items())]
+        opened = [
+            (await open_shard(self.journal, number, entries, self.clock, self._note_away), entries)
+            for number, entries in sorted(shards.items())
+        ]
         writers = [Writer(shard, clock=self.clock, metrics=self.metrics) for shard, _ in opened]
         for (shard, entries), writer in zip(opened, writers, strict=True):
             for entry in entries:
@@ -193,16 +168,14 @@ class Supervisor:
             if shard.opened.previous and not shard.opened.released:
                 log.info("take-over", extra={"budget": settings.budget, "seconds": TAKE_OVER})
                 budget.hold(TAKE_OVER)
+        ledger, clock, metrics, doubts = entry.ledger, self.clock, self.metrics, Doubts(self.clock)
+        calls = Calls(ledger=ledger, source=entry.source, budget=budget, writer=writer, clock=clock, metrics=metrics)
+        observer = Observer(ledger=ledger, calls=calls, writer=writer, doubts=doubts, clock=clock, metrics=metrics)
+        look_ups = LookUps(calls=calls, observer=observer, doubts=doubts)
         poller = Poller(
-            ledger=entry.ledger,
-            source=entry.source,
-            budget=budget,
-            writer=writer,
-            clock=self.clock,
-            metrics=self.metrics,
-            pace=entry.pace,
+            calls=calls, observer=observer, look_ups=look_ups, clock=clock, metrics=metrics, pace=entry.pace
         )
-        health = Health(poller=poller, budget=budget, writer=writer, clock=self.clock, metrics=self.metrics)
+        health = Health(poller=poller, calls=calls, budget=budget, writer=writer, clock=clock, metrics=metrics)
         return _Running(poller, health, writer)
 
     async def _idle(self) -> bool:
@@ -212,90 +185,6 @@ class Supervisor:
                 return True
             await asyncio.sleep(0.05)
         return False
-
-    # --- Opening ------------------------------------------------------------------------------------------------
-
-    async def _identify(self) -> None:
-        """Ask who the users are; entries of one user must share a budget."""
-
-        async def ask(entry: Entry) -> None:
-            try:
-                entry.uid = entry.uid or await entry.source.uid()
-            except CertstreamError as error:
-                log.warning("uid.unknown", extra={"account": entry.ledger.name, "reason": str(error)})
-
-        await asyncio.gather(*(ask(entry) for entry in self.entries))
-        users: dict[str, Entry] = {}
-        for entry in self.entries:
-            other = users.setdefault(entry.uid, entry) if entry.uid is not None else entry
-            if other.ledger.settings.budget != entry.ledger.settings.budget:
-                raise Fatal(
-                    f"accounts {other.ledger.name} and {entry.ledger.name} are one user (UID {entry.uid}), whose "
-                    f"ten calls a second they must share: give both the same `budget`"
-                )
-
-    async def _open(self, number: int, entries: Sequence[Entry]) -> Shard:
-        ledgers = {entry.ledger.name: entry.ledger for entry in entries}
-
-        def apply(key: bytes, value: bytes | None) -> None:
-            ledger = ledgers.get(key.partition(b"/")[0].decode())
-            if ledger is not None:
-                ledger.restore(key, value, now=self.clock.monotonic(), wall=self.clock.wall())
-
-        while True:
-            try:
-                shard = await self.journal.open(number, apply)
-                await self._begin(shard, entries)
-            except (JournalAway, JournalDoubt) as error:
-                self._away = str(error)
-                log.warning("journal.away", extra={"reason": str(error), "shard": number})
-                await asyncio.sleep(2.0)
-            else:
-                self._away = None
-                return shard
-
-    async def _begin(self, shard: Shard, entries: Sequence[Entry]) -> None:
-        """Commit the heads where they are new or changed, and build the calendars."""
-        heads: list[Put] = []
-        for entry in entries:
-            entry.ownership.shard = shard
-            head = await self._head(entry)
-            if head != entry.ledger.head:
-                heads.append(Put(STATE, key_of(entry.ledger.name), encode(head)))
-                entry.ledger.head = head
-            entry.ledger.schedule(self.clock.wall())
-        await shard.commit(heads)
-
-    async def _head(self, entry: Entry) -> Head:
-        """The head under the present configuration: restored, or of a history that begins now."""
-        ledger, settings = entry.ledger, entry.ledger.settings
-        if ledger.head is None:
-            await self._refuse_elsewhere(entry)
-            head = begin(settings, lineage=secrets.token_hex(8), now=self.clock.wall())
-            log.info("history.begins", extra={"account": ledger.name, "lineage": head.lineage})
-        else:
-            head = adopt(ledger.head, settings, now=self.clock.wall())
-        if head.budget != settings.budget:
-            raise Fatal(
-                f"account {ledger.name} has the budget {head.budget!r} for ever, the configuration says "
-                f"{settings.budget!r}: write budget = {head.budget!r}"
-            )
-        if entry.uid is not None and head.uid not in (None, entry.uid):
-            raise Fatal(
-                f"account {ledger.name} is the history of UID {head.uid}, the credentials are those of UID "
-                f"{entry.uid}: give the other user's certificates an account name of their own"
-            )
-        return msgspec.structs.replace(head, uid=entry.uid or head.uid)
-
-    async def _refuse_elsewhere(self, entry: Entry) -> None:
-        """An account whose budget was changed would begin a second history in another shard."""
-        name = entry.ledger.name
-        async for stored in self.journal.read([ACCOUNTS]):
-            if stored.key == key_of(name) and stored.value is not None:
-                budget = msgspec.json.decode(stored.value).get("budget", "?")
-                raise Fatal(
-                    f"account {name} has a history already, under the budget {budget!r}: write budget = {budget!r}"
-                )
 
 
 def _first(errors: BaseExceptionGroup[CertstreamError]) -> BaseException:

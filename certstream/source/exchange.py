@@ -128,7 +128,6 @@ class _Connector(aiohttp.TCPConnector):
             attempt.connection = transport, self._behind(transport)
             attempt.clear()
         except BaseException:
-            attempt.reset()
             connection.close()
             raise
         return connection

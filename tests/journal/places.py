@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,9 +107,11 @@ class KafkaPlace:
         monkeypatch.setattr(client, "commit_transaction", commit_transaction)
 
 
-async def kafka_place(broker: Broker, **settings: Any) -> KafkaPlace:
-    """Make the topics, with names that nobody else has, and say where they are."""
+@asynccontextmanager
+async def kafka_place(broker: Broker, **settings: Any) -> AsyncIterator[KafkaPlace]:
+    """Topics with names that nobody else has; gone afterwards, as thousands of partitions slow a broker down."""
     prefix = f"t{os.getpid()}-{next(_numbers)}."
+    names = [prefix + topic for topic in TOPICS]
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.plain)
     await admin.start()
     try:
@@ -118,7 +122,8 @@ async def kafka_place(broker: Broker, **settings: Any) -> KafkaPlace:
         ]
         made = await admin.create_topics(topics)
         assert not [error for error in made.topic_errors if error[1]], made
+        defaults: dict[str, Any] = {"commit_timeout": 6.0, "start_timeout": 15.0, "close_timeout": 2.0}
+        yield KafkaPlace(KafkaConfig(bootstrap=broker.bootstrap, prefix=prefix, **(defaults | settings)))
+        await admin.delete_topics(names)
     finally:
         await admin.close()
-    defaults: dict[str, Any] = {"commit_timeout": 6.0, "start_timeout": 15.0, "close_timeout": 2.0}
-    return KafkaPlace(KafkaConfig(bootstrap=broker.bootstrap, prefix=prefix, **(defaults | settings)))

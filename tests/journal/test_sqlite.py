@@ -103,7 +103,7 @@ async def test_a_file_that_is_no_journal_is_refused(place: SqlitePlace) -> None:
 
 
 async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(Fatal, match="missing/certstream.db cannot be locked"):
+    with pytest.raises(Fatal, match=r"missing/certstream\.db cannot be locked"):
         await opened(SqliteJournal(tmp_path / "missing" / "certstream.db"))
 
 
@@ -124,7 +124,7 @@ async def test_a_full_disk_fails_the_commit_whole_and_resume_goes_on_when_there_
     await shard.commit([Put(EVENTS, b"a", b"1"), Put(STATE, b"a", b"1")])
     large = [Put(EVENTS, b"a", bytes(50_000)) for _ in range(100)]
     with full_disk(1_000_000):
-        with pytest.raises(JournalDoubt, match="full|the disk"):
+        with pytest.raises(JournalDoubt, match=r"full|the disk"):
             await shard.commit([Put(STATE, b"a", b"lost"), *large])
         with pytest.raises(JournalDoubt, match="resume first"):
             await shard.commit([Put(EVENTS, b"a", b"too early")])

@@ -118,6 +118,7 @@ class Deaf:
         self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.listening.bind(("127.0.0.1", 0))
         self.listening.listen()
+        self.listening.settimeout(2)
         self.url = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
 
     def __enter__(self) -> Deaf:

@@ -243,6 +243,7 @@ async def test_no_error_drags_the_request_along() -> None:
         with pytest.raises(Transient) as caught:
             await first_page(source)
         assert caught.value.__context__ is None
+        assert caught.value.__cause__ is None
 
 
 async def test_credentials_that_do_not_come_are_transient_and_nothing_is_sent() -> None:

@@ -98,7 +98,7 @@ async def test_at_the_deadline_the_connection_has_been_reset_when_list_raises() 
             with pytest.raises(Transient, match="deadline passed while waiting for the answer"):
                 await first_page(source)
             arrived, reset = deaf.drain()  # no turn of the loop in between
-            assert 0.1 <= time.monotonic() - started < 0.4
+            assert 0.1 <= time.monotonic() - started < 2
             assert arrived.startswith(b"POST /?CurrentPage=1&ShowSize=20 HTTP/1.1\r\n")
             assert reset
 
@@ -106,7 +106,7 @@ async def test_at_the_deadline_the_connection_has_been_reset_when_list_raises() 
 @pytest.mark.parametrize("size", [300_000, 12_000_000], ids=["kernel's buffer", "transport's buffer too"])
 async def test_what_the_server_did_not_take_never_arrives(size: int) -> None:
     with Deaf() as deaf:
-        async with calling(deaf.url, deadline=0.3) as source:
+        async with calling(deaf.url, deadline=0.5) as source:
             with pytest.raises(Transient):
                 await source.list(page=1, size=20, identifier="x" * size)
             arrived, reset = deaf.drain()
@@ -116,7 +116,8 @@ async def test_what_the_server_did_not_take_never_arrives(size: int) -> None:
 
 async def test_on_cancellation_the_connection_has_been_reset_when_list_raises() -> None:
     with Deaf() as deaf:
-        async with calling(deaf.url) as source:
+        about_to_write = asyncio.Event()
+        async with calling(deaf.url, guard=about_to_write.set) as source:
             drained: list[tuple[bytes, bool]] = []
 
             async def call() -> None:
@@ -126,7 +127,7 @@ async def test_on_cancellation_the_connection_has_been_reset_when_list_raises() 
                     drained.append(deaf.drain())
 
             task = asyncio.create_task(call())
-            await asyncio.sleep(0.05)
+            await about_to_write.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -167,13 +168,13 @@ async def test_an_answer_that_trickles_is_cut_off_at_the_deadline() -> None:
         started = time.monotonic()
         with pytest.raises(Transient, match="waiting for the answer"):
             await first_page(source)
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 2
         await asyncio.wait_for(lost.wait(), 1)
         assert len(server.requests) == 1
 
 
 async def test_a_deadline_of_one_call_leaves_the_others_alone() -> None:
-    async with serving() as server, calling(server.url, deadline=0.3) as source:
+    async with serving() as server, calling(server.url, deadline=0.6) as source:
         turn = 0
 
         async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -182,7 +183,7 @@ async def test_a_deadline_of_one_call_leaves_the_others_alone() -> None:
                 await server.read(reader)
                 turn += 1
                 if turn == 3:
-                    await asyncio.sleep(1)
+                    await asyncio.sleep(3)
                 writer.write(answer())
 
         server.talk = talk
@@ -224,7 +225,7 @@ async def test_ca_file_says_whom_to_trust_and_the_deadline_resets_tls_too(tmp_pa
     context, pem = certificate(tmp_path)
     async with serving(context) as server, serving() as between:
         between.talk = lambda reader, writer: relay(between, reader, writer, server.port)
-        async with calling(f"https://localhost:{between.port}", ca_file=pem, deadline=0.3) as source:
+        async with calling(f"https://localhost:{between.port}", ca_file=pem, deadline=0.6) as source:
             await first_page(source)
             server.says = b""
             with pytest.raises(Transient, match="waiting for the answer"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from tests.journal.places import Place, SqlitePlace, kafka_place
 
 
 @pytest.fixture(params=["sqlite", "kafka"])
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
     """A new, empty journal's place."""
     if request.param == "sqlite":
-        return SqlitePlace(tmp_path / "certstream.db")
-    return await kafka_place(request.getfixturevalue("kafka"))
+        yield SqlitePlace(tmp_path / "certstream.db")
+        return
+    async with kafka_place(request.getfixturevalue("kafka")) as place:
+        yield place

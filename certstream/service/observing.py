@@ -1,0 +1,107 @@
+"""From answers to commits: what an answer shows is decided and committed; what it leaves open is looked up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from certstream.core.answers import Answer
+from certstream.core.deletion import suspect
+from certstream.core.draft import Draft
+from certstream.core.errors import Transient
+from certstream.core.ledger import Ledger
+from certstream.core.observe import Observed, observe
+from certstream.core.sweep import Sweep
+from certstream.service.budget import Urgency
+from certstream.service.calls import Calls
+from certstream.service.clock import Clock
+from certstream.service.doubts import Doubts
+from certstream.service.metrics import Metrics
+from certstream.service.writer import Writer
+
+log = logging.getLogger("certstream")
+T = TypeVar("T")
+
+OLD = 60.0
+"""Seconds after which an answer is not used any more: it is asked for again."""
+FOREIGN = "the list shows none of the certificates that were known"
+
+
+class TooOld(Transient):
+    """Not an error of the API: the answer waited too long for the journal."""
+
+
+class Observer:
+    """Observes answers of one account."""
+
+    def __init__(
+        self, *, ledger: Ledger, calls: Calls, writer: Writer, doubts: Doubts, clock: Clock, metrics: Metrics
+    ) -> None:
+        self.ledger = ledger
+        self._calls, self._writer, self._doubts = calls, writer, doubts
+        self._clock, self._metrics = clock, metrics
+        self._held: list[Answer] = []
+        self._forget_at = 4096
+
+    async def commit(self, act: Callable[[Draft], T]) -> T:
+        """Decide and commit."""
+        return await self._writer.do(self.ledger, act)
+
+    async def observe(self, answer: Answer, *, decides: str | None = None, sweep: Sweep | None = None) -> Observed:
+        """Observe an answer and commit what it shows. Raises TooOld where the journal kept it waiting too long."""
+
+        def act(draft: Draft) -> Observed:
+            if self._clock.monotonic() - answer.received > OLD:
+                raise TooOld("the journal kept the answer waiting too long")
+            return observe(draft, answer, decides=decides, seen=sweep.seen if sweep is not None else None)
+
+        observed = await self.commit(act)
+        self._note(answer, observed)
+        if observed.held:
+            self._held.append(answer)
+            await self._vouch()
+        elif observed.shows_known and self._held:
+            await self._believe(answer)
+        return observed
+
+    def _note(self, answer: Answer, observed: Observed) -> None:
+        self.ledger.mark_shown(observed.unchanged, answer.sent_at)
+        self._doubts.want(observed.look_up)
+        if observed.quarantined:
+            self._metrics.quarantined.labels(self.ledger.name).inc(observed.quarantined)
+            log.warning("records.quarantined", extra={"account": self.ledger.name, "count": observed.quarantined})
+        self._metrics.certificates.labels(self.ledger.name).set(self.ledger.live())
+        if len(self.ledger.facts) > self._forget_at:
+            self.ledger.forget_facts(self._clock.monotonic() - 2 * OLD)
+            self._forget_at = max(4096, 2 * len(self.ledger.facts))
+
+    async def believable(self) -> bool:
+        """At the end of a sweep: first sights that are still held make the account suspect."""
+        if self._held:
+            await self._vouch()
+        if not self._held:
+            return True
+        self._held.clear()
+        await self.commit(partial(suspect, reason=FOREIGN, nominated=0))
+        log.error("account.suspect", extra={"account": self.ledger.name, "reason": FOREIGN})
+        return False
+
+    async def _vouch(self) -> None:
+        """First sights are held: ask for a certificate that was known before; an answer that shows it vouches."""
+        for identifier in self.ledger.controls(1, 3, frozenset()) or self.ledger.some(3):
+            try:
+                answer = await self._calls.ask(Urgency.DECISION, identifier=identifier)
+                if (await self.observe(answer, decides=identifier)).shows_known:
+                    return
+            except Transient:
+                continue
+
+    async def _believe(self, witness: Answer) -> None:
+        """`witness` shows what was known: first sights on answers that were asked before it may be told."""
+        vouched = [held for held in self._held if held.sent < witness.sent]
+        self._held = [held for held in self._held if held.sent >= witness.sent]
+        for held in vouched:
+            if self._clock.monotonic() - held.received <= OLD:
+                self._note(held, await self.commit(partial(observe, answer=held, believed=True)))

@@ -1,0 +1,149 @@
+"""Opening shards: who owns them, whose certificates they are, and where each account's history stands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from certstream.core.errors import CertstreamError, Fatal, Transient
+from certstream.core.events import key_of
+from certstream.core.ledger import Ledger, adopt, begin
+from certstream.core.rows import Head, encode
+from certstream.core.wire import ACCOUNTS, STATE, Put
+from certstream.ports import Journal, JournalAway, JournalDoubt, Shard, Source
+from certstream.service.clock import Clock
+from certstream.service.poller import Pace
+
+log = logging.getLogger("certstream")
+
+PAUSE = 2.0
+"""Seconds between tries of a journal that is away."""
+
+
+class NotOwned(Transient):
+    """The last proof that this process owns the shard is too old: no call."""
+
+
+class Ownership:
+    """May this process call for a shard's accounts? Asked right before the bytes of a call are written."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.shard: Shard | None = None
+
+    def __call__(self) -> None:
+        """Raises NotOwned."""
+        if self.shard is None or self.shard.owned_until() <= self._clock.boot():
+            raise NotOwned("no proof within the last 5 s that this process still owns the account")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One configured account, built by `app`. `uid`: from the configuration, or None."""
+
+    ledger: Ledger
+    source: Source
+    ownership: Ownership
+    pace: Pace
+    qps: int
+    uid: str | None
+
+
+async def identify(entries: Sequence[Entry]) -> None:
+    """Ask who the users are; entries of one user must share a budget."""
+
+    async def ask(entry: Entry) -> None:
+        try:
+            entry.uid = entry.uid or await entry.source.uid()
+        except CertstreamError as error:
+            log.warning("uid.unknown", extra={"account": entry.ledger.name, "reason": str(error)})
+
+    await asyncio.gather(*(ask(entry) for entry in entries))
+    users: dict[str, Entry] = {}
+    for entry in entries:
+        other = users.setdefault(entry.uid, entry) if entry.uid is not None else entry
+        if other.ledger.settings.budget != entry.ledger.settings.budget:
+            raise Fatal(
+                f"accounts {other.ledger.name} and {entry.ledger.name} are one user (UID {entry.uid}), whose "
+                f"ten calls a second they must share: give both the same `budget`"
+            )
+
+
+async def open_shard(
+    journal: Journal, number: int, entries: Sequence[Entry], clock: Clock, away: Callable[[str | None], None]
+) -> Shard:
+    """Own a shard and restore its accounts; waits for a journal that is away. `away` is told why, and None at last."""
+    ledgers = {entry.ledger.name: entry.ledger for entry in entries}
+
+    def apply(key: bytes, value: bytes | None) -> None:
+        ledger = ledgers.get(key.partition(b"/")[0].decode())
+        if ledger is not None:
+            ledger.restore(key, value, now=clock.monotonic(), wall=clock.wall())
+
+    while True:
+        try:
+            shard = await journal.open(number, apply)
+            try:
+                await _begin(journal, shard, entries, clock.wall())
+            except (JournalAway, JournalDoubt):
+                await shard.close(release=False)
+                raise
+        except (JournalAway, JournalDoubt) as error:
+            away(str(error))
+            log.warning("journal.away", extra={"reason": str(error), "shard": number})
+            await asyncio.sleep(PAUSE)
+        else:
+            away(None)
+            return shard
+
+
+async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], now: int) -> None:
+    """Commit the heads where they are new or changed; then the accounts are known, and their calendars are built."""
+    heads = [await _head(journal, entry, now) for entry in entries]
+    await shard.commit(
+        [
+            Put(STATE, key_of(entry.ledger.name), encode(head))
+            for entry, head in zip(entries, heads, strict=True)
+            if head != entry.ledger.head
+        ]
+    )
+    for entry, head in zip(entries, heads, strict=True):
+        entry.ownership.shard = shard
+        entry.ledger.head = head
+        entry.ledger.schedule(now)
+
+
+async def _head(journal: Journal, entry: Entry, now: int) -> Head:
+    """The head under the present configuration: restored, or of a history that begins now."""
+    ledger, settings = entry.ledger, entry.ledger.settings
+    if ledger.head is None:
+        await _refuse_elsewhere(journal, entry)
+        head = begin(settings, lineage=secrets.token_hex(8), now=now)
+        log.info("history.begins", extra={"account": ledger.name, "lineage": head.lineage})
+    else:
+        head = adopt(ledger.head, settings, now=now)
+    if head.budget != settings.budget:
+        raise Fatal(
+            f"account {ledger.name} has the budget {head.budget!r} for ever, the configuration says "
+            f"{settings.budget!r}: write budget = {head.budget!r}"
+        )
+    if entry.uid is not None and head.uid not in (None, entry.uid):
+        raise Fatal(
+            f"account {ledger.name} is the history of UID {head.uid}, the credentials are those of UID "
+            f"{entry.uid}: give the other user's certificates an account name of their own"
+        )
+    return msgspec.structs.replace(head, uid=entry.uid or head.uid)
+
+
+async def _refuse_elsewhere(journal: Journal, entry: Entry) -> None:
+    """An account whose budget was changed would begin a second history in another shard."""
+    name = entry.ledger.name
+    async for stored in journal.read([ACCOUNTS]):
+        if stored.key == key_of(name) and stored.value is not None:
+            budget = msgspec.json.decode(stored.value).get("budget", "?")
+            raise Fatal(f"account {name} has a history already, under the budget {budget!r}: write budget = {budget!r}")
