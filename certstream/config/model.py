@@ -132,7 +132,7 @@ class Credentials(Section):
     """Where an account's credentials come from; nothing set: the chain that the official SDK and CLI use."""
 
     profile: str = _key("", "the name of a profile", "a profile of `~/.aliyun/config.json`")
-    role_arn: str = _key("", "acs:ram::<uid>:role/<name>", "a role to be assumed with what the chain finds")
+    role_arn: str = _key("", "acs:ram::UID:role/NAME", "a role to be assumed with what the chain finds")
     external_id: str = _key("", "text; only with role_arn", "given when the role is assumed")
     access_key_id: str = _key("", "an access key id; only with access_key_secret_file", "a fixed access key")
     access_key_secret_file: str = _key("", "a path; only with access_key_id", "the file that holds its secret")
@@ -220,7 +220,7 @@ class Kafka(Section):
     sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = _key(
         "", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512", "with SASL_…: how the password is shown"
     )
-    username: str = _key("", "text; only with SASL_…", "with SASL_…")
+    username: str = _key("", "text; only with SASL_…", "who logs in")
     password_file: str = _key("", "a path; only with SASL_…", "the file that holds the password")
     ca_file: str = _key("", "a path; only with …SSL", "certificates (PEM) that are trusted instead of the system's")
     cert_file: str = _key("", "a path; only with …SSL and key_file", "a client certificate (PEM)")

@@ -8,7 +8,7 @@ from typing import Any
 
 from certstream.core.deletion import release
 from certstream.core.draft import Draft
-from certstream.core.observe import tell_due
+from certstream.core.changes import tell_due
 from certstream.core.rows import unpack
 from certstream.core.times import rfc3339
 
@@ -22,7 +22,7 @@ def tick(draft: Draft, numbers: Sequence[int]) -> int:
         identifier = draft.ledger.inventory.identifier(number)
         row = draft.row(identifier)
         if row is not None and not row.gone:
-            told += tell_due(draft, identifier, row, unpack(row.image), baseline=False)
+            told += tell_due(draft, identifier, row, unpack(row.image))
     return told
 
 

@@ -7,17 +7,17 @@ from collections.abc import Collection
 import msgspec
 
 from certstream.core.answers import Answer
+from certstream.core.changes import observed_between
 from certstream.core.draft import Draft
 from certstream.core.expiry import lifecycle
 from certstream.core.ledger import Fact
 from certstream.core.rows import unpack
-from certstream.core.times import rfc3339
 
 
 def mass_disappearance(draft: Draft, candidates: int, *, empty: bool) -> str | None:
     """Why so many candidates for deletion are not believed; None where they are few enough to be looked up.
 
-    Counted are deletions of the last 24 hours too. `empty`: the whole list was empty.
+    Counted are deletions of the last 24 hours too, less what returned. `empty`: the whole list was empty.
     """
     live = draft.head.live
     if candidates == 0:
@@ -33,7 +33,7 @@ def mass_disappearance(draft: Draft, candidates: int, *, empty: bool) -> str | N
 def suspect(draft: Draft, reason: str, nominated: int) -> None:
     """Hold back deletions, news and changes, and say so. Does nothing where it was said before."""
     if draft.head.suspect is None:
-        draft.head.suspect = reason
+        draft.head.suspect, draft.head.suspected = reason, draft.now
         draft.tell_account("suspect", reason=reason, count=draft.head.live, nominated=nominated)
 
 
@@ -71,9 +71,6 @@ def delete(draft: Draft, answers: dict[str, Answer], moved: Collection[str]) -> 
         if wait is not None:
             later[identifier] = wait
             continue
-        number = draft.ledger.inventory.number(identifier)
-        shown = draft.ledger.shown[number] if number is not None else 0
-        after = min(max(shown, row.at), answer.received_at)
         row = draft.tell(
             "deleted",
             identifier,
@@ -81,11 +78,12 @@ def delete(draft: Draft, answers: dict[str, Answer], moved: Collection[str]) -> 
             unpack(row.image),
             lifecycle=lifecycle(row, draft.now),
             reason="moved" if identifier in moved else "gone",
-            observed={"after": rfc3339(after), "before": rfc3339(answer.received_at)},
+            observed=observed_between(draft, identifier, row, answer),
         )
-        draft.keep(identifier, msgspec.structs.replace(row, raw=b"", image=b"", at=answer.received_at))
+        gone = msgspec.structs.replace(row, raw=b"", image=b"", at=answer.received_at, asked=answer.sent_at)
+        draft.keep(identifier, gone)
         draft.facts[identifier] = Fact(answer.received, answer.received)
         draft.head.live -= 1
         draft.moves += 1
-        draft.count_lost(1)
+        draft.count_lost(1, answer.received_at)
     return later

@@ -164,15 +164,19 @@ class Draft:
         self._present[(ACCOUNTS, key)] = Put(ACCOUNTS, key, canonical(value))
 
     def lost(self) -> int:
-        """Deletions of the last 24 hours."""
-        since = self.now // HOUR - 24
-        return sum(count for hour, count in self.head.lost if hour > since)
+        """Deletions of the last 24 hours, less what returned; while the account is suspect, of those before it was."""
+        return sum(count for hour, count in self.head.lost if hour >= self._lost_since())
 
-    def count_lost(self, count: int) -> None:
-        """Deletions of this hour: positive when deleted, negative when one returned."""
-        hour = self.now // HOUR
-        recent = {then: lost for then, lost in self.head.lost if then > hour - 24}
-        recent[hour] = recent.get(hour, 0) + count
+    def _lost_since(self) -> int:
+        """An hour: suspicion must not end because time passes."""
+        return (self.now if self.head.suspect is None else self.head.suspected) // HOUR - 24
+
+    def count_lost(self, count: int, at: int) -> None:
+        """Count a deletion at `at` (Unix milliseconds): positive when deleted, negative when that one returned."""
+        recent = {hour: lost for hour, lost in self.head.lost if hour >= self._lost_since()}
+        hour = at // HOUR
+        if count > 0 or hour in recent:
+            recent[hour] = recent.get(hour, 0) + count
         self.head.lost = sorted(recent.items())
 
     def live(self) -> Iterator[tuple[str, Row]]:
@@ -200,4 +204,4 @@ class Draft:
 
 
 def _short(value: Any) -> Any:
-    return field_sum(value) if len(canonical({"": value})) > 1024 else value
+    return field_sum(value) if len(canonical({"": value})) > 100 else value

@@ -10,10 +10,12 @@ from certstream.core.times import Threshold
 
 
 class Due(NamedTuple):
-    """What is to be told now. `threshold` is None for `expired`; `told` is what the row remembers of it."""
+    """What is to be told now. `threshold` is None for `expired`; `told` is what the row remembers of it; `moment` is
+    when it passed, Unix milliseconds."""
 
     threshold: Threshold | None
     told: Told
+    moment: int
 
 
 def lifecycle(row: Row, now: int) -> str:
@@ -33,33 +35,35 @@ def due(row: Row, thresholds: Sequence[Threshold], since: Mapping[str, int], now
         return None
     told = row.told or Told(row.not_after)
     if now >= row.not_after:
-        return None if told.expired else Due(None, Told(row.not_after, told.threshold, told.text, True))
+        return None if told.expired else Due(None, Told(row.not_after, told.threshold, told.text, True), row.not_after)
     nearest: tuple[int, Threshold] | None = None
-    for threshold, span in _spans(row, thresholds):
+    for threshold, span in spans(row, thresholds):
         passed = row.not_after - span
         added = since.get(threshold.text, 0)
         if passed <= now and (passed > added or row.known > added) and (nearest is None or span < nearest[0]):
             nearest = (span, threshold)
     if nearest is None or (told.threshold is not None and nearest[0] >= told.threshold):
         return None
-    return Due(nearest[1], Told(row.not_after, nearest[0], nearest[1].text, told.expired))
+    span, threshold = nearest
+    return Due(threshold, Told(row.not_after, span, threshold.text, told.expired), row.not_after - span)
 
 
 def next_due(row: Row, thresholds: Sequence[Threshold], now: int) -> int | None:
     """When the next threshold, or notAfter, of this row passes after `now`; Unix milliseconds."""
     if row.gone or row.not_after is None or row.revoked:
         return None
-    moments = [row.not_after, *(row.not_after - span for _, span in _spans(row, thresholds))]
+    moments = [row.not_after, *(row.not_after - span for _, span in spans(row, thresholds))]
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def _spans(row: Row, thresholds: Sequence[Threshold]) -> list[tuple[Threshold, int]]:
-    spans = []
+def spans(row: Row, thresholds: Sequence[Threshold]) -> list[tuple[Threshold, int]]:
+    """The thresholds that can fire for a row, each with how many milliseconds before notAfter it lies."""
+    found = []
     for threshold in thresholds:
         if row.not_before is None:
             span = threshold.duration
         else:
             span = threshold.before(row.not_before, row.not_after or row.not_before)
         if span is not None:
-            spans.append((threshold, span))
-    return spans
+            found.append((threshold, span))
+    return found

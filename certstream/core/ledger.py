@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from certstream.core.anchor import Anchor
+from certstream.core.errors import Fatal
 from certstream.core.expiry import due, next_due
 from certstream.core.inventory import Inventory
 from certstream.core.packed import Calendar, Subjects
@@ -76,12 +77,12 @@ class Ledger:
 
         Raises Fatal for a row that was not written by certstream, or by a newer one.
         """
-        _, slash, identifier = key.decode().partition("/")
+        _, slash, identifier = _text(key).partition("/")
         if not slash:
             self.head = None if value is None else decode_head(value)
         elif identifier.startswith("/"):
             if value is not None:
-                self.quarantined.add(bytes.fromhex(identifier[1:]))
+                self.quarantined.add(_mark(identifier[1:]))
         elif value is not None:
             row = decode_row(value)
             number = self._put(identifier, row)
@@ -156,6 +157,20 @@ class Ledger:
     def live(self) -> int:
         """How many certificates are there."""
         return self.head.live if self.head is not None else 0
+
+
+def _text(key: bytes) -> str:
+    try:
+        return key.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise Fatal(f"a key of the topic `state` is {key[:64]!r}; it was written by something else") from error
+
+
+def _mark(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise Fatal(f"a key of the topic `state` ends in {text[:64]!r}; it was written by something else") from error
 
 
 def begin(settings: Settings, *, lineage: str, now: int) -> Head:

@@ -23,6 +23,9 @@ LIMIT = 900_000
 _ENVELOPE = 20_000
 """Bytes kept free for everything in an event beside the certificate."""
 
+DEPTH = 60
+"""Of nesting in a record: with what an event puts around it 64 at most, where strict JSON parsers stop."""
+
 OMITTABLE = ("pem", "sans", "extra")
 """What is left out of a certificate that is too large, in this order."""
 
@@ -81,7 +84,7 @@ class Normal:
 
 
 class _BigNumber(str):
-    """A JSON number outside ±2^53, or no integer: its source text."""
+    """A JSON number outside ±2^53 (I-JSON's safe integers, RFC 7493 §2.2), or no integer: its source text."""
 
     __slots__ = ()
 
@@ -102,6 +105,8 @@ def _parse(raw: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Unreadable(f"not readable as JSON: {reason}", _scraped_identifier(raw)) from error
+    if not _shallow(value, DEPTH):
+        raise Unreadable("nested too deeply", _scraped_identifier(raw))
     if not isinstance(value, dict):
         raise Unreadable(f"a record is a JSON object, not {_type_name(value)}")
     return value
@@ -123,15 +128,23 @@ def parse_json(text: str) -> Any:
     )
 
 
+def _shallow(value: Any, depth: int) -> bool:
+    """Whether objects and arrays are nested at most `depth` deep."""
+    if not isinstance(value, (dict, list)):
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return depth > 0 and all(_shallow(item, depth - 1) for item in items)
+
+
 def _integer(text: str) -> int | _BigNumber:
-    return int(text) if len(text) < 18 and -(2**53) <= int(text) <= 2**53 else _BigNumber(text)
+    return int(text) if len(text) < 18 and -(2**53) < int(text) < 2**53 else _BigNumber(text)
 
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
 
 
-_IDENTIFIER_FIELD = re.compile(rb'"Identifier"\s*:\s*"([!-.0-~]{1,128}?)"')
+_IDENTIFIER_FIELD = re.compile(rb'"Identifier"\s*:\s*"([!#-.0-~]{1,128})"')
 
 
 def _scraped_identifier(raw: bytes) -> str | None:

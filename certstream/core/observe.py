@@ -8,21 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import NamedTuple
 
 from certstream.core.answers import Answer
+from certstream.core.changes import REVOKED, changed, differences, first_sight, renewed
 from certstream.core.draft import Draft
-from certstream.core.expiry import due, lifecycle
 from certstream.core.findings import findings
 from certstream.core.ledger import Fact
-from certstream.core.normal import Normal, Unreadable, field_sum, read
-from certstream.core.replaces import replaced, subject_key
-from certstream.core.rows import FORM, Image, Row, Told, unpack
-from certstream.core.times import rfc3339
-
-REVOKED = "REVOKE"
+from certstream.core.normal import Normal, Unreadable, read
+from certstream.core.rows import Image, Row, unpack
 
 
 @dataclass(slots=True)
@@ -31,7 +25,7 @@ class Observed:
 
     `unchanged`: row numbers. `identifiers`: those that had to be decoded, unreadable ones included. `records`: how
     many the answer holds. `look_up`: identifiers that only a look-up can decide → seconds to wait before it.
-    `held`: nothing was believed, because the answer shows no certificate that was known before it was asked.
+    `held`: first sights were not believed, because the answer shows no certificate that was known before it was asked.
     """
 
     unchanged: list[int] = field(default_factory=list)
@@ -56,9 +50,12 @@ def observe(
     different = _split(draft, answer, found)
     found.shows_known = _shows_known(draft, answer, found, different)
     if not (believed or decides is not None or found.shows_known) and _needs_proof(draft):
-        found.held = bool(different)
-        return found
+        found.held = any(isinstance(normal, Normal) for _, normal in different)
+        if found.held:
+            return found
     copies = _copies(draft, found, different)
+    if decides in copies:
+        different = _one_copy(draft, found, different, decides)
     for raw, normal in different:
         if isinstance(normal, Unreadable):
             found.quarantined += draft.quarantine(raw.text, normal)
@@ -110,7 +107,7 @@ def _shows_known(draft: Draft, answer: Answer, found: Observed, different: _Diff
         if fact is None or fact.received < answer.sent:
             return True
     for _, normal in different:
-        if isinstance(normal, Normal):
+        if normal.identifier is not None:
             row, fact = inventory.get(normal.identifier), facts.get(normal.identifier)
             if row is not None and not row.gone and (fact is None or fact.received < answer.sent):
                 return True
@@ -134,6 +131,15 @@ def _copies(draft: Draft, found: Observed, different: _Different) -> set[str]:
     }
 
 
+def _one_copy(draft: Draft, found: Observed, different: _Different, decides: str | None) -> _Different:
+    """A look-up that itself shows copies that differ: what is known already counts, else the one with the smallest
+    hash, so that two copies that stay there do not become events for ever."""
+    number = draft.ledger.inventory.number(decides) if decides is not None else None
+    hashes = [raw.digest for raw, normal in different if isinstance(normal, Normal) and normal.identifier == decides]
+    kept = None if number in found.unchanged else min(hashes)
+    return [(raw, normal) for raw, normal in different if normal.identifier != decides or raw.digest == kept]
+
+
 def _seen_already(draft: Draft, identifier: str, seen: bytearray | None) -> bool:
     number = draft.ledger.inventory.number(identifier) if seen is not None else None
     return seen is not None and number is not None and number < len(seen) and bool(seen[number])
@@ -143,40 +149,42 @@ def _take(draft: Draft, answer: Answer, normal: Normal, raw: bytes, *, decides: 
     """Decide about one record that differs; seconds until a look-up has to decide instead, or None."""
     identifier = normal.identifier
     row, fact = draft.row(identifier), draft.fact(identifier)
-    if row is None:
-        if doubtful:
-            return 0.0
-        _first_sight(draft, answer, normal, raw, None)
-        return None
-    if row.gone:
-        wait = _wait(draft, answer, fact)
-        if not decides or wait is not None:
+    if row is None or row.gone:
+        wait = _wait(draft, answer, fact) if row is not None else None
+        if not decides and (doubtful or row is not None):
             return wait or 0.0
-        _first_sight(draft, answer, normal, raw, row)
-        return None
+        if wait is None:
+            first_sight(draft, answer, normal, raw, row)
+        return wait
     before = unpack(row.image)
-    after = Image.of(normal, before.findings)
-    changes = differences(before, after)
+    found = findings(normal.certificate, normal.pem) if normal.pem is not None else before.findings
+    after = Image.of(normal, found)
+    changes = differences(row, before, after)
     late = fact is not None and answer.sent <= fact.received
     if not changes:
-        if not late and (before.certificate, before.pem, before.omitted) != (
-            after.certificate,
-            after.pem,
-            after.omitted,
-        ):
-            draft.keep(identifier, _renewed(row, raw, after, answer, draft.now, normal))
-        elif not late and identifier not in draft.rows:
-            number = draft.ledger.inventory.number(identifier)
-            assert number is not None
-            draft.ledger.inventory.alias(raw, number)
+        if not late:
+            _keep(draft, answer, normal, raw, row, after if after != before else None)
         return None
-    back = row.revoked and after.certificate.get("status") != REVOKED
+    back = row.revoked and after.certificate.get("status", REVOKED) != REVOKED
     if late or (not decides and (doubtful or back)):
         return 0.0
     if back and (wait := _wait(draft, answer, fact)) is not None:
         return wait
-    _changed(draft, answer, normal, raw, row, before, changes)
+    changed(draft, answer, normal, raw, row, after, changes)
     return None
+
+
+def _keep(draft: Draft, answer: Answer, normal: Normal, raw: bytes, row: Row, silent: Image | None) -> None:
+    """Nothing to tell. What changed silently is remembered; the same in other JSON text is only known by it."""
+    identifier = normal.identifier
+    if silent is not None:
+        fact = draft.fact(identifier)
+        draft.keep(identifier, renewed(draft, answer, normal, raw, row, silent))
+        draft.facts[identifier] = Fact(answer.received, fact.grave if fact is not None else None)
+    elif identifier not in draft.rows:
+        number = draft.ledger.inventory.number(identifier)
+        assert number is not None
+        draft.ledger.inventory.alias(raw, number)
 
 
 def _wait(draft: Draft, answer: Answer, fact: Fact | None) -> float | None:
@@ -185,161 +193,3 @@ def _wait(draft: Draft, answer: Answer, fact: Fact | None) -> float | None:
         return None
     remaining = fact.grave + draft.ledger.settings.staleness - answer.sent
     return remaining if remaining > 0 else None
-
-
-def differences(before: Image, after: Image) -> dict[str, dict[str, Any]]:
-    """Known fields that are there on both sides and differ, as `{field: {from, to}}`.
-
-    What appears or vanishes is no change (the API rolls fields out), nor is anything in `extra`.
-    """
-    changes: dict[str, dict[str, Any]] = {}
-    for name, value in after.certificate.items():
-        if name != "extra" and name in before.certificate and before.certificate[name] != value:
-            changes[name] = {"from": before.certificate[name], "to": value}
-    if before.pem is not None and after.pem is not None and before.pem != after.pem:
-        changes["pem"] = {"from": before.pem, "to": after.pem}
-    if "sans" in before.omitted or "sans" in after.omitted:
-        was, now = _sum(before, "sans"), _sum(after, "sans")
-        if was is not None and now is not None and was != now:
-            changes["sans"] = {"from": was, "to": now}
-    return changes
-
-
-def _sum(image: Image, name: str) -> str | None:
-    if name in image.omitted:
-        return image.omitted[name]
-    return field_sum(image.certificate[name]) if name in image.certificate else None
-
-
-def _first_sight(draft: Draft, answer: Answer, normal: Normal, raw: bytes, gone: Row | None) -> None:
-    identifier = normal.identifier
-    began = draft.head.began
-    baseline = (
-        gone is None
-        and draft.head.baselined is None
-        and not (normal.not_before is not None and normal.not_before > began)
-    )
-    image = Image.of(normal, findings(normal.certificate, normal.pem))
-    row = Row(
-        form=FORM,
-        raw=raw,
-        sequence=gone.sequence if gone is not None else 0,
-        hash=gone.hash if gone is not None else b"",
-        inventory=b"",
-        first=answer.received_at,
-        at=answer.received_at,
-        known=draft.now,
-        not_before=normal.not_before,
-        not_after=normal.not_after,
-        told=_told(gone, normal.not_after),
-        past=_past(gone, normal.not_after),
-        revoked=normal.certificate.get("status") == REVOKED,
-        subject=subject_key(normal.certificate),
-        image=image.pack(),
-    )
-    state = lifecycle(row, draft.now)
-    if baseline and state == "expired" and row.not_after is not None:
-        row = msgspec.structs.replace(row, told=Told(row.not_after, expired=True))
-    data: dict[str, Any] = {"lifecycle": state, "observed": {"before": rfc3339(answer.received_at)}}
-    if gone is not None:
-        data["returned"] = True
-        data["observed"]["after"] = rfc3339(gone.at)
-    if not baseline and (older := replaced(draft, identifier, row, image)) is not None:
-        data["replaces"] = older
-    row = draft.tell("discovered" if baseline else "new", identifier, row, image, pem=normal.pem, **data)
-    draft.facts[identifier] = Fact(answer.received, answer.received)
-    draft.head.live += 1
-    draft.moves += 1
-    if gone is not None:
-        draft.count_lost(-1)
-    if row.revoked and not baseline:
-        changes = {"status": {"to": REVOKED}}
-        row = draft.tell(
-            "revoked", identifier, row, image, lifecycle="revoked", changes=changes, observed=data["observed"]
-        )
-    tell_due(draft, identifier, row, image, baseline=baseline)
-
-
-def _told(row: Row | None, not_after: int | None) -> Told | None:
-    """What was told before about this notAfter: deletion, return and a notAfter that comes back included."""
-    known = () if row is None else (*row.past, *((row.told,) if row.told is not None else ()))
-    return next((told for told in known if told.not_after == not_after), None)
-
-
-def _past(row: Row | None, not_after: int | None) -> tuple[Told, ...]:
-    known = () if row is None else (*row.past, *((row.told,) if row.told is not None else ()))
-    return tuple(told for told in known if told.not_after != not_after)[-8:]
-
-
-def _renewed(row: Row, raw: bytes, image: Image, answer: Answer, now: int, normal: Normal) -> Row:
-    """The row with what was just observed; a notAfter that vanished is kept, thresholds must not stop for it."""
-    not_after = normal.not_after if normal.not_after is not None else row.not_after
-    moved = not_after != row.not_after
-    return msgspec.structs.replace(
-        row,
-        raw=raw,
-        at=answer.received_at,
-        known=now if moved else row.known,
-        not_before=normal.not_before if normal.not_before is not None else row.not_before,
-        not_after=not_after,
-        told=_told(row, not_after) if moved else row.told,
-        past=_past(row, not_after) if moved else row.past,
-        revoked=image.certificate.get("status", REVOKED if row.revoked else None) == REVOKED,
-        subject=subject_key(image.certificate),
-        image=image.pack(),
-    )
-
-
-def _changed(
-    draft: Draft,
-    answer: Answer,
-    normal: Normal,
-    raw: bytes,
-    row: Row,
-    before: Image,
-    changes: dict[str, dict[str, Any]],
-) -> None:
-    identifier = normal.identifier
-    if normal.pem is not None:
-        image = Image.of(normal, findings(normal.certificate, normal.pem))
-    else:
-        image = Image.of(normal, before.findings)
-    revoked = "status" in changes and changes["status"]["to"] == REVOKED
-    after = _renewed(row, raw, image, answer, draft.now, normal)
-    shown_at = _shown_at(draft, identifier, row)
-    after = draft.tell(
-        "revoked" if revoked else "changed",
-        identifier,
-        after,
-        image,
-        pem=normal.pem if "pem" in changes and not revoked else None,
-        lifecycle=lifecycle(after, draft.now),
-        changes=changes,
-        observed={"after": rfc3339(min(shown_at, answer.received_at)), "before": rfc3339(answer.received_at)},
-    )
-    fact = draft.fact(identifier)
-    grave = answer.received if revoked else fact.grave if fact is not None else None
-    draft.facts[identifier] = Fact(answer.received, grave)
-    tell_due(draft, identifier, after, image, baseline=False)
-
-
-def _shown_at(draft: Draft, identifier: str, row: Row) -> int:
-    """When the last answer that showed the row as it was had been asked for, Unix milliseconds."""
-    number = draft.ledger.inventory.number(identifier)
-    shown = draft.ledger.shown[number] if number is not None else 0
-    return max(shown, row.at)
-
-
-def tell_due(draft: Draft, identifier: str, row: Row, image: Image, *, baseline: bool) -> bool:
-    """Tell what has passed for this certificate, if the clock may be trusted; whether there was something."""
-    found = due(row, draft.ledger.settings.thresholds, draft.head.thresholds, draft.now) if draft.fires else None
-    if found is None:
-        return False
-    row = msgspec.structs.replace(row, told=found.told)
-    if found.threshold is None:
-        draft.tell("expired", identifier, row, image, lifecycle="expired")
-    else:
-        draft.tell(
-            "expiring", identifier, row, image, lifecycle="valid", threshold=found.threshold.text, baseline=baseline
-        )
-    return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterator
 
 _BITS = 24
@@ -67,20 +67,26 @@ class Subjects:
 
     def __init__(self) -> None:
         self._sorted = array("Q")
-        self._fresh: list[int] = []
+        self._fresh = array("Q")
 
     def add(self, key: int, number: int) -> None:
         """Row `number` has a subject that hashes to `key`."""
         self._fresh.append(key << _BITS | number)
+        if len(self._fresh) > 4096 + len(self._sorted):
+            self._settle()
+
+    def _settle(self) -> None:
+        self._sorted, self._fresh = array("Q", sorted({*self._sorted, *self._fresh})), array("Q")
 
     def find(self, key: int) -> Iterator[int]:
         """Numbers of rows whose subject may be the one of `key`."""
         if len(self._fresh) > 64:
-            self._sorted = array("Q", sorted({*self._sorted, *self._fresh}))
-        else:
-            for entry in self._fresh:
-                insort(self._sorted, entry)
-        self._fresh = []
+            self._settle()
+        for entry in self._fresh:
+            at = bisect_left(self._sorted, entry)
+            if at == len(self._sorted) or self._sorted[at] != entry:
+                self._sorted.insert(at, entry)
+        del self._fresh[:]
         at = bisect_left(self._sorted, key << _BITS)
         while at < len(self._sorted) and self._sorted[at] >> _BITS == key:
             yield self._sorted[at] & _ROW

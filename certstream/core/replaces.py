@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from certstream.core.expiry import spans
 from certstream.core.rows import Image, Row, unpack
 
 if TYPE_CHECKING:
@@ -36,12 +37,12 @@ def replaced(draft: Draft, identifier: str, row: Row, image: Image) -> str | Non
     candidates |= {other for other, staged in draft.rows.items() if staged.subject == row.subject}
     for other in candidates - {identifier}:
         older = draft.row(other)
-        if older is None or older.gone or older.revoked or older.not_after is None or older.not_after >= row.not_after:
+        if older is None or older.gone or older.revoked or not _older(older, row) or not _inside_widest(draft, older):
             continue
-        if not _inside_widest(draft, older):
-            continue
-        certificate = unpack(older.image).certificate
-        if _subject(certificate) == subject and _names(certificate) <= names:
+        shown = unpack(older.image)
+        if "sans" in shown.omitted:
+            continue  # whether its names are a subset cannot be told
+        if _subject(shown.certificate) == subject and _names(shown.certificate) <= names:
             found.append(other)
     return found[0] if len(found) == 1 else None
 
@@ -50,12 +51,13 @@ def _names(certificate: dict[str, Any]) -> set[tuple[str, str]]:
     return {(name["type"], name["value"]) for name in certificate.get("sans", ())}
 
 
+def _older(older: Row, row: Row) -> bool:
+    """Issued no later, and expiring earlier."""
+    if older.not_after is None or row.not_after is None or older.not_after >= row.not_after:
+        return False
+    return older.not_before is None or row.not_before is None or older.not_before <= row.not_before
+
+
 def _inside_widest(draft: Draft, older: Row) -> bool:
-    not_before = older.not_before if older.not_before is not None else 0
-    assert older.not_after is not None
-    spans = [
-        span
-        for threshold in draft.ledger.settings.thresholds
-        if (span := threshold.before(not_before, older.not_after)) is not None
-    ]
-    return bool(spans) and draft.now >= older.not_after - max(spans)
+    widest = max((span for _, span in spans(older, draft.ledger.settings.thresholds)), default=None)
+    return widest is not None and older.not_after is not None and draft.now >= older.not_after - widest

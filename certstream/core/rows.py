@@ -58,9 +58,11 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     inventory: bytes
     """SHA-256 of its inventory value; empty when gone"""
     first: int
-    """when it was first observed"""
+    """when it was first told"""
     at: int
     """when the answer that last set it was received"""
+    asked: int
+    """when that answer had been asked for: what it shows may have ended soon after"""
     known: int
     """when its present notAfter became known"""
     not_before: int | None
@@ -70,6 +72,8 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     past: tuple[Told, ...]
     """about earlier ones, newest last"""
     revoked: bool
+    baseline: bool
+    """first told as `discovered`"""
     subject: int
     """40 bits of a hash over type, issuer and subject: where `replaces` looks"""
     image: bytes
@@ -137,6 +141,8 @@ class Head(msgspec.Struct, array_like=True):
     """deletions of the last day: (hour, how many)"""
     suspect: str | None = None
     """why deletions and news are held back"""
+    suspected: int = 0
+    """since when"""
     digested: int = 0
     swept: int | None = None
     """when the last complete sweep ended"""

@@ -16,6 +16,8 @@ from certstream.core.observe import Observed
 
 _EMPTY_LIMIT = 2
 """Empty pages where rows were promised before a total is taken for a lie."""
+_STALE_LIMIT = 10
+"""Pages in a row that show nothing new before there is no point in asking on."""
 
 PAGE_SIZE_CHANGED = "the page size changed"
 UNSTEADY = "the order of the list changes between calls"
@@ -47,6 +49,9 @@ class Sweep:
         self._reread: set[int] = set()
         self._failed = 0
         self._empty = 0
+        self._stale = 0
+        self._beyond = 0
+        self._stopped = False
         self._moves = moves
         self._totals: list[int | None] = []
         self._pages: dict[int, _Read] = {}
@@ -66,7 +71,7 @@ class Sweep:
 
     def next(self) -> int | None:
         """The next page to ask for; None when nothing is left to ask (some answers may still be under way)."""
-        if self.page_size_changed:
+        if self.page_size_changed or self._stopped:
             return None
         if self._again:
             return self._again.popleft()
@@ -89,8 +94,7 @@ class Sweep:
         self._totals.append(page.total)
         self._extend(number, page)
         if not again:
-            for before, after in self._neighbours(number):
-                self._compare(before, after)
+            self._compare(number)
 
     def _extend(self, number: int, page: Page) -> None:
         """Follow the list's end as totals move, and distrust a total that what is seen contradicts."""
@@ -100,37 +104,41 @@ class Sweep:
             self._last = max(self._last, last) if count else max(min(self._last, number), 1)
             return
         last = max(-(-page.total // self.size), 1)
-        if number == last and count > page.total - (last - 1) * self.size:
-            last += 1
         if count == 0 and page.total > (number - 1) * self.size:
             self._empty += 1
-        if self._empty > _EMPTY_LIMIT:
-            self._failed += 1
-            last, self._cursor = (number, number) if self.forward else (last, 1)
-        if not self.forward:
+            if self._empty > _EMPTY_LIMIT:
+                self._give_up()
+        beyond = (number - 1) * self.size + count - page.total if count else 0
+        self._beyond = max(self._beyond, beyond)
+        if self.forward:
+            self._last = max(self._last, number + (count >= self.size)) if beyond > 0 else last
+        else:
             self._again.extend(range(max(self._last, self.first) + 1, last + 1))
-            last = max(last, self._last)
-        self._last = last
+            self._last = max(last, self._last)
 
-    def _neighbours(self, number: int) -> list[tuple[int, int]]:
-        """Pairs (before, after) in the order of the sweep in which `number` is one and the other has been read."""
-        step = 1 if self.forward else -1
-        pairs = [(number - step, number), (number, number + step)]
-        return [(before, after) for before, after in pairs if before in self._pages and after in self._pages]
+    def _give_up(self) -> None:
+        """Asking on would not end."""
+        self._failed += 1
+        self._stopped = True
 
-    def _compare(self, before: int, after: int) -> None:
-        was, now = self._pages[before].total, self._pages[after].total
-        if was is None or now is None:
-            return
-        shifted = was - now if self.forward else now - was
-        if shifted <= 0:
-            return  # rows moved away from the cursor: some are seen twice, none is missed
-        step = 1 if self.forward else -1
-        for back in range(-(-shifted // self.size)):
-            page = before - back * step
-            if page in self._pages and page not in self._reread:
-                self._reread.add(page)
-                self._again.append(page)
+    def _compare(self, number: int) -> None:
+        """Was a row missed between this page and a neighbour that was read before it?
+
+        Only where the lower page has the larger total: rows moved up across the border after the lower one was read
+        (something was deleted), or down before it was (something was inserted). Then what was read first is read
+        again, further back where the totals differ by more than a page.
+        """
+        now = self._pages[number].total
+        for step in (-1, 1):
+            before = self._pages[number + step].total if number + step in self._pages else None
+            if before is None or now is None:
+                continue
+            moved = (now - before) * step
+            for back in range(-(-moved // self.size)):
+                page = number + step * (1 + back)
+                if page in self._pages and page not in self._reread:
+                    self._reread.add(page)
+                    self._again.append(page)
 
     def failed(self) -> None:
         """A page could not be had, or not be read."""
@@ -140,11 +148,15 @@ class Sweep:
         """Mark the rows that page `number` showed, once they are committed."""
         if len(self.seen) < len(inventory):
             self.seen.extend(bytes(len(inventory) - len(self.seen)))
-        rows = list(observed.unchanged)
-        rows += [row for one in observed.identifiers if (row := inventory.number(one)) is not None]
+        rows = set(observed.unchanged)
+        rows.update(row for one in observed.identifiers if (row := inventory.number(one)) is not None)
+        if number not in self._reread:
+            twice = sum(self.seen[row] for row in rows)
+            self._twice += twice
+            self._stale = self._stale + 1 if rows and twice == len(rows) else 0
+            if self._stale > _STALE_LIMIT:
+                self._give_up()
         for row in rows:
-            if self.seen[row] and number not in self._reread:
-                self._twice += 1
             self.seen[row] = 1
 
     def verdict(self, moves: int, accepted: int | None = None) -> Verdict:
@@ -158,8 +170,10 @@ class Sweep:
         smallest = min(totals)
         moved = abs(totals[-1] - totals[0]) + moves - self._moves
         cap = max(smallest // 100, 2)
-        if self._twice > cap + 2 * moved:
+        if self._twice > smallest // 100 + 2 * moved:
             return Verdict(False, 0, UNSTEADY)
+        if self._beyond > cap:
+            return Verdict(False, 0, "the pages hold more than TotalCount promises")
         seen = sum(read.records for read in self._pages.values())
         shortfall = max(0, smallest - seen)
         if shortfall <= min(moved, cap):

@@ -66,6 +66,8 @@ class World:
         self.records: list[Stored] = []
         """of `events`, `accounts` and `quarantine`, as they were read by somebody who follows"""
         self.secrets = {SECRET}
+        self.deadline: float | None = None
+        """of a call, where it is not the product's own"""
         self.service: Supervisor | None = None
         self.task: asyncio.Task[bool] | None = None
         self._answers, self._read, self._calls = answers, 0, list[dict[str, Any]]()
@@ -79,6 +81,9 @@ class World:
         self.config = config or self.config
         self._stop = asyncio.Event()
         self.service = build(self.config, clock=clock or Clock(random=_Calm()))
+        if self.deadline is not None:
+            for entry in self.service.entries:
+                entry.source._deadline = self.deadline  # type: ignore[attr-defined]
         self.task = asyncio.create_task(self.service.run(self._stop))
         if baselined:
             for account in self.config.accounts:
