@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from certstream.config import Account, Config
@@ -10,7 +11,7 @@ from certstream.core.ledger import Ledger, Settings
 from certstream.journal.kafka import KafkaJournal
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.sqlite import SqliteJournal
-from certstream.ports import Journal
+from certstream.ports import Journal, Source
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import Entry, Ownership
@@ -49,7 +50,7 @@ def build_journal(config: Config) -> Journal:
     return KafkaJournal(kafka_config(config))
 
 
-def build_source(account: Account, *, ownership: Ownership | None = None) -> CasSource:
+def build_source(account: Account, ownership: Ownership | None = None) -> CasSource:
     """An account's API client. Raises Fatal for an endpoint, proxy or file that cannot be used."""
     keys = account.credentials
     return CasSource(
@@ -72,18 +73,25 @@ def build_source(account: Account, *, ownership: Ownership | None = None) -> Cas
     )
 
 
-def build(config: Config, *, clock: Clock | None = None) -> Supervisor:
-    """The service, ready to run."""
+def build(
+    config: Config,
+    *,
+    clock: Clock | None = None,
+    journal: Journal | None = None,
+    source: Callable[[Account, Ownership], Source] | None = None,
+) -> Supervisor:
+    """The service, ready to run. `clock`, `journal` and `source` are what a simulation puts in their places."""
     clock = clock if clock is not None else Clock()
+    make = source if source is not None else build_source
     return Supervisor(
-        journal=build_journal(config),
-        entries=[_entry(config, account, clock) for account in config.accounts],
+        journal=journal if journal is not None else build_journal(config),
+        entries=[_entry(config, account, clock, make) for account in config.accounts],
         clock=clock,
         metrics=Metrics(),
     )
 
 
-def _entry(config: Config, account: Account, clock: Clock) -> Entry:
+def _entry(config: Config, account: Account, clock: Clock, source: Callable[[Account, Ownership], Source]) -> Entry:
     ownership = Ownership(clock)
     settings = Settings(
         account=account.name,
@@ -95,7 +103,7 @@ def _entry(config: Config, account: Account, clock: Clock) -> Entry:
     )
     return Entry(
         ledger=Ledger(settings, Anchor(boot=clock.boot())),
-        source=build_source(account, ownership=ownership),
+        source=source(account, ownership),
         ownership=ownership,
         pace=Pace(page_size=account.page_size, sweep_every=account.sweep_every, probe_every=account.probe_every),
         qps=account.qps,

@@ -50,7 +50,8 @@ class ForPeople(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line = Text(_moment(record)[11:19], "dim", no_wrap=True, overflow="ignore")
+            line = Text(no_wrap=True, overflow="ignore")
+            line.append(_moment(record)[11:19], "dim")
             line.append(f" {safe(record.getMessage(), 400)}", _STYLES.get(record.levelname, "bold"))
             for name, value in fields_of(record).items():
                 line.append(f" {name}=", "dim")

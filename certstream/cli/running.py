@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 GRACE = 9.0
 """Seconds from the signal to the end: what hangs longer is left; whatever was committed stays committed."""
 
+EVERY = 10.0
+"""Seconds between two looks at a sweep's progress."""
+
 log = logging.getLogger("certstream")
 
 
@@ -88,17 +91,21 @@ async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False
 
 async def progress(config: Config, metrics: Metrics) -> None:
     """Say every ten seconds how far a sweep is that takes longer than that."""
-    before: dict[str, float] = {}
+
+    def look(name: str, account: str) -> float:
+        return metrics.registry.get_sample_value(f"certstream_{name}", {"account": account}) or 0.0
+
+    before: dict[str, tuple[float, float]] = {}
     while True:
-        await asyncio.sleep(10)
+        await asyncio.sleep(EVERY)
         for account in config.accounts:
-            labels = {"account": account.name}
-            done = metrics.registry.get_sample_value("certstream_sweep_progress", labels) or 0.0
-            pages = metrics.registry.get_sample_value("certstream_sweep_pages", labels) or 0.0
-            if 0 < done < 1 and done > before.get(account.name, 1.0):
-                extra = {"account": account.name, "percent": int(100 * done), "pages": int(pages)}
-                log.info("sweep.progress", extra=extra)
-            before[account.name] = done
+            name = account.name
+            now = look("last_complete_sweep_timestamp_seconds", name), look("sweep_pages", name)
+            same = before.get(name, now)[0] == now[0] and 0 < before.get(name, now)[1] < now[1]
+            before[name] = now
+            if same:
+                percent = int(100 * look("sweep_progress", name))
+                log.info("sweep.progress", extra={"account": name, "percent": percent, "pages": int(now[1])})
 
 
 async def ended(task: asyncio.Task[None]) -> None:

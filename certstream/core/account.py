@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from certstream.core.changes import tell_due
 from certstream.core.deletion import release
 from certstream.core.draft import Draft
-from certstream.core.changes import tell_due
 from certstream.core.rows import unpack
 from certstream.core.times import rfc3339
 

@@ -130,9 +130,7 @@ def renewed(draft: Draft, answer: Answer, normal: Normal, raw: bytes, row: Row, 
     )
 
 
-def changed(
-    draft: Draft, answer: Answer, normal: Normal, raw: bytes, row: Row, image: Image, changes: Changes
-) -> None:
+def changed(draft: Draft, answer: Answer, normal: Normal, raw: bytes, row: Row, image: Image, changes: Changes) -> None:
     """Tell what differs; `image` is the certificate as it is now."""
     identifier = normal.identifier
     revoked = changes.get("status", {}).get("to") == REVOKED

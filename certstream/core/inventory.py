@@ -47,12 +47,9 @@ class Inventory:
         """A row by its number."""
         return decode_row(self._values[number])
 
-    def put(self, identifier: str, row: Row) -> int:
-        """Replace or add a row; its number."""
-        return self.put_encoded(identifier, row, encode(row))
-
-    def put_encoded(self, identifier: str, row: Row, value: bytes) -> int:
-        """The same with the row's bytes at hand."""
+    def put(self, identifier: str, row: Row, value: bytes) -> int:
+        """Replace or add a row, `value` being its encoded form; its number."""
+        value = bytes(memoryview(value))  # a copy of its own size: what an encoder returns holds on to its buffer
         number = self._numbers.get(identifier)
         if number is None:
             number = self._numbers[identifier] = len(self._values)
@@ -70,7 +67,8 @@ class Inventory:
 
         Memory only: nothing is written when nothing changed.
         """
-        self.put(self._identifiers[number], msgspec.structs.replace(self.row(number), raw=raw))
+        row = msgspec.structs.replace(self.row(number), raw=raw)
+        self.put(self._identifiers[number], row, encode(row))
 
     def _forget_raw(self, number: int) -> None:
         raw = self.row(number).raw

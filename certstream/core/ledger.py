@@ -18,7 +18,7 @@ from certstream.core.errors import Fatal
 from certstream.core.expiry import due, next_due
 from certstream.core.inventory import Inventory
 from certstream.core.packed import Calendar, Subjects
-from certstream.core.rows import Head, Row, decode_head, decode_row
+from certstream.core.rows import Head, Row, decode_head, decode_row, encode
 from certstream.core.times import Threshold
 
 RECENT = 120.0
@@ -62,6 +62,8 @@ class Ledger:
     quarantined: set[bytes] = field(default_factory=set)
     moves: int = 0
     """certificates that our own events inserted or deleted since the process began"""
+    newest: int = 0
+    """time of the newest event when the history was restored, Unix milliseconds"""
     scheduled: bool = False
     """the calendar is kept; before that, restoring does not fill it"""
     shown: array[int] = field(default_factory=lambda: array("Q"))
@@ -85,15 +87,15 @@ class Ledger:
                 self.quarantined.add(_mark(identifier[1:]))
         elif value is not None:
             row = decode_row(value)
-            number = self._put(identifier, row)
+            number = self._put(identifier, row, value)
             if self.scheduled:
                 self._plan(number, row, wall)
             age = max(0.0, (wall - row.at) / 1000)
             if age < RECENT:
                 self.facts[identifier] = Fact(now - age, now - age)
 
-    def _put(self, identifier: str, row: Row) -> int:
-        number = self.inventory.put(identifier, row)
+    def _put(self, identifier: str, row: Row, value: bytes) -> int:
+        number = self.inventory.put(identifier, row, value)
         if number >= len(self.shown):
             self.shown.append(0)
         if not row.gone:
@@ -102,16 +104,20 @@ class Ledger:
 
     def schedule(self, now: int) -> None:
         """Build the calendar anew: after a restore, or when the thresholds changed. `now` in Unix milliseconds."""
+        if not self.scheduled and self.head is not None:
+            self.newest = self.head.time or self.head.began
         self.calendar, self.scheduled = Calendar(), True
         for number, _, row in self.inventory.live():
             self._plan(number, row, now)
+        self.calendar.settle()
 
     def _plan(self, number: int, row: Row, now: int) -> None:
         if row.gone or self.head is None:
             return
         thresholds = self.settings.thresholds
-        untold = due(row, thresholds, self.head.thresholds, now) is not None
-        when = now if untold else next_due(row, thresholds, now)
+        untold = due(row, thresholds, self.head.thresholds, now)
+        # By when it passed, not by `now`: a clock that is wrong now must not hide it when it is right again.
+        when = untold.moment if untold is not None else next_due(row, thresholds, now)
         if when is not None:
             self.calendar.add(when, number)
 
@@ -124,7 +130,7 @@ class Ledger:
         """The journal has it: take a committed draft over. `now` in Unix milliseconds."""
         self.head = head
         for identifier, row in rows.items():
-            self._plan(self._put(identifier, row), row, now)
+            self._plan(self._put(identifier, row, encode(row)), row, now)
         self.facts.update(facts)
         self.moves += moves
 

@@ -7,6 +7,7 @@ decoded, normalised and compared field by field.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from certstream.core.answers import Answer
 from certstream.core.changes import REVOKED, changed, differences, first_sight, renewed
 from certstream.core.draft import Draft
 from certstream.core.findings import findings
-from certstream.core.ledger import Fact
+from certstream.core.ledger import Fact, Ledger
 from certstream.core.normal import Normal, Unreadable, read
 from certstream.core.rows import Image, Row, unpack
 
@@ -101,17 +102,17 @@ def _split(draft: Draft, answer: Answer, found: Observed) -> _Different:
 
 def _shows_known(draft: Draft, answer: Answer, found: Observed, different: _Different) -> bool:
     """Does the answer show a certificate that was committed before it was asked for?"""
-    inventory, facts = draft.ledger.inventory, draft.ledger.facts
-    for number in found.unchanged:
-        fact = facts.get(inventory.identifier(number))
-        if fact is None or fact.received < answer.sent:
-            return True
-    for _, normal in different:
-        if normal.identifier is not None:
-            row, fact = inventory.get(normal.identifier), facts.get(normal.identifier)
-            if row is not None and not row.gone and (fact is None or fact.received < answer.sent):
-                return True
-    return False
+    inventory = draft.ledger.inventory
+    shown = (inventory.identifier(number) for number in found.unchanged)
+    read = (normal.identifier for _, normal in different if normal.identifier is not None)
+    return any(_was_known(draft.ledger, identifier, answer) for identifier in itertools.chain(shown, read))
+
+
+def _was_known(ledger: Ledger, identifier: str, answer: Answer) -> bool:
+    row, fact = ledger.inventory.get(identifier), ledger.facts.get(identifier)
+    if row is None or row.gone:
+        return False
+    return fact is None or fact.received < answer.sent or row.first < answer.sent_at
 
 
 def _needs_proof(draft: Draft) -> bool:

@@ -31,9 +31,10 @@ class Calendar:
         key = min(max(-(-due // 1000), 0), _KEY)
         heapq.heappush(self._fresh, key << _BITS | number)
         if len(self._fresh) > 4096 + len(self._settled):
-            self._settle()
+            self.settle()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Pack what was added since."""
         entries = set(self._settled[self._position :])
         entries.update(self._fresh)
         self._settled, self._position, self._fresh = array("Q", sorted(entries)), 0, []

@@ -100,7 +100,7 @@ class Image(msgspec.Struct, frozen=True):
         return cls(normal.certificate, normal.pem_sum, dict(normal.omitted), findings)
 
     def pack(self) -> bytes:
-        """Canonical JSON, compressed with the form's dictionary: about 280 bytes."""
+        """Canonical JSON, compressed with the form's dictionary: about 330 bytes."""
         value: dict[str, Any] = {"certificate": self.certificate}
         if self.pem is not None:
             value["pem"] = self.pem
@@ -108,7 +108,7 @@ class Image(msgspec.Struct, frozen=True):
             value["omitted"] = self.omitted
         if self.findings:
             value["findings"] = self.findings
-        packer = zlib.compressobj(1, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
+        packer = zlib.compressobj(6, zlib.DEFLATED, -15, 8, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
         return packer.compress(canonical(value)) + packer.flush()
 
 

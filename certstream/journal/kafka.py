@@ -11,13 +11,11 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from certstream.core.errors import CertstreamError, Fatal
 from certstream.core.wire import Stored
 from certstream.journal import kafka_log
 from certstream.journal.kafka_config import KafkaConfig
-from certstream.journal.kafka_connect import reason, started, stopped
+from certstream.journal.kafka_connect import only_our_cancellation, reason, started, stopped
 from certstream.journal.kafka_reader import connected, read
 from certstream.journal.kafka_shard import KafkaShard, boot_time
 from certstream.journal.layout import TOPICS
@@ -96,11 +94,12 @@ class KafkaJournal:
 
     async def _counts(self) -> dict[str, int]:
         """Partitions of each topic that the brokers show us, by its name there."""
-        admin = AIOKafkaAdminClient(**self._config.client_options())
+        admin = self._config.clients.admin(**self._config.client_options())
         causes = await started(admin, self._config)
         try:
             # All topics, not ours by name: asking for one by name could make the broker create it.
-            found: list[Any] = await admin.describe_topics()
+            with only_our_cancellation():
+                found: list[Any] = await admin.describe_topics()
         except CertstreamError:
             raise
         except Exception as error:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.helpers import create_ssl_context
 
 from certstream.core.errors import Fatal
@@ -15,6 +18,15 @@ REQUEST_TIMEOUT_MS = 5_000
 RETRY_BACKOFF_MS = 50
 MAX_BATCH_BYTES = 1 << 20
 """Rule 8: not above the topics' `max.message.bytes`, which limits a batch; Kafka's default is 1 MiB + 12."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """What makes the clients: aiokafka, or the simulation in its place."""
+
+    producer: Callable[..., Any] = AIOKafkaProducer
+    consumer: Callable[..., Any] = AIOKafkaConsumer
+    admin: Callable[..., Any] = AIOKafkaAdminClient
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +56,7 @@ class KafkaConfig:
     commit_timeout: float = 15.0
     start_timeout: float = 30.0
     close_timeout: float = 3.0
+    clients: Clients = Clients()
 
     def topic(self, name: str) -> str:
         """The topic's name at the broker: `events` → `certstream.events`."""

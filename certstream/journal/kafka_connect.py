@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine, Iterator
 from typing import Any
 
-from aiokafka.errors import TransactionalIdAuthorizationFailed
+from aiokafka.errors import KafkaError, TransactionalIdAuthorizationFailed
 
 from certstream.core.errors import CertstreamError, Fatal
 from certstream.journal.kafka_config import KafkaConfig
@@ -33,7 +34,8 @@ async def started(client: Any, config: KafkaConfig) -> Causes:
     with collected() as causes:
         try:
             async with asyncio.timeout(config.start_timeout):
-                await client.start()
+                with only_our_cancellation():
+                    await client.start()
         except BaseException as error:
             await stopped(client, config)
             if isinstance(error, Exception):
@@ -49,13 +51,34 @@ async def stopped(client: Any, config: KafkaConfig) -> None:
     steps = [getattr(client, "stop", None) or client.close, *([inner.close] if inner is not None else [])]
     try:
         for step in steps:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(config.close_timeout):
-                    await step()
+            await _bounded(step(), config.close_timeout)
     finally:
         sender = getattr(getattr(client, "_sender", None), "sender_task", None)
         if sender is not None and not sender.done():
             sender.cancel()
+
+
+async def _bounded(step: Coroutine[Any, Any, None], seconds: float) -> None:
+    """A task of its own: aiokafka lets cancellations of its parts out, and swallows those that are meant for it."""
+    task = asyncio.create_task(step)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()
+
+
+@contextlib.contextmanager
+def only_our_cancellation() -> Iterator[None]:
+    """Turns a CancelledError that nobody asked this task for, which aiokafka lets out of tasks that it cancelled
+    itself (seen: a consumer stopped in an outage), into a KafkaError."""
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise KafkaError("aiokafka cancelled a part of itself") from error
 
 
 def reason(error: BaseException, causes: Causes) -> str:

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Self
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaError, ProducerFenced
 
 from certstream.core.wire import STATE, Put
 from certstream.journal.kafka_config import MAX_BATCH_BYTES, KafkaConfig
-from certstream.journal.kafka_connect import started, stopped
+from certstream.journal.kafka_connect import only_our_cancellation, started, stopped
 from certstream.journal.kafka_log import Causes
 
 TRANSACTION_TIMEOUT_MS = 15_000
@@ -46,7 +45,7 @@ class Producer:
     async def fence(cls, config: KafkaConfig, shard: int) -> Self:
         """Start a producer with the shard's transactional id: the broker fences every earlier one, and ends what it
         had open. Raises JournalAway or Fatal with the cause, within `start_timeout` seconds."""
-        client = AIOKafkaProducer(
+        client = config.clients.producer(
             **config.client_options(),
             transactional_id=config.transactional_id(shard),
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
@@ -60,21 +59,25 @@ class Producer:
         of them in `state`, None where there was none. Raises whatever aiokafka raises: `Exception`, not KafkaError
         (rule 6); nobody knows then whether it happened."""
         async with asyncio.timeout(self._config.commit_timeout):
-            await self._client.begin_transaction()
-            sent = [
-                (topic, count, future)
-                for topic, group in _by_topic(puts).items()
-                for count, future in await self._send(topic, group)
-            ]
-            # Rule 2: a batch that failed and was not awaited is left out, and the commit says that all is well.
-            delivered = await asyncio.gather(*(future for _, _, future in sent))
-            end = None
-            for (topic, count, _), metadata in zip(sent, delivered, strict=True):
-                if topic == STATE:
-                    if metadata.offset < 0:
-                        raise KafkaError("the broker did not tell the offset of a batch that was sent twice")
-                    end = metadata.offset + count
-            await self._client.commit_transaction()
+            with only_our_cancellation():
+                return await self._transact(puts)
+
+    async def _transact(self, puts: Sequence[Put]) -> int | None:
+        await self._client.begin_transaction()
+        sent = [
+            (topic, count, future)
+            for topic, group in _by_topic(puts).items()
+            for count, future in await self._send(topic, group)
+        ]
+        # Rule 2: a batch that failed and was not awaited is left out, and the commit says that all is well.
+        delivered = await asyncio.gather(*(future for _, _, future in sent))
+        end = None
+        for (topic, count, _), metadata in zip(sent, delivered, strict=True):
+            if topic == STATE:
+                if metadata.offset < 0:
+                    raise KafkaError("the broker did not tell the offset of a batch that was sent twice")
+                end = metadata.offset + count
+        await self._client.commit_transaction()
         self.causes.clear()
         return end
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, M
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError, TopicAuthorizationFailedError
 
 from certstream.core.errors import CertstreamError, Fatal
 from certstream.core.wire import Stored
 from certstream.journal.kafka_config import KafkaConfig
-from certstream.journal.kafka_connect import reason, started, stopped
+from certstream.journal.kafka_connect import only_our_cancellation, reason, started, stopped
 from certstream.journal.kafka_log import Causes
 from certstream.ports import JournalAway
 
@@ -91,7 +91,8 @@ class Reader:
     def told(self) -> Iterator[None]:
         """Turns what aiokafka raises inside into JournalAway or Fatal with the cause."""
         try:
-            yield
+            with only_our_cancellation():
+                yield
         except CertstreamError:
             raise
         except OffsetOutOfRangeError as error:
@@ -123,7 +124,7 @@ async def connected(
 ) -> AsyncIterator[Reader]:
     """A reader of `parts` (logical topic, partition), without a group, to be begun. `reset="none"` makes a start that
     no longer exists an error, `earliest` goes on with what is left."""
-    consumer = AIOKafkaConsumer(
+    consumer = config.clients.consumer(
         **config.client_options(),
         group_id=None,
         enable_auto_commit=False,
@@ -131,9 +132,15 @@ async def connected(
         isolation_level="read_committed" if committed else "read_uncommitted",
         fetch_max_bytes=16 << 20,
     )
+    named = [TopicPartition(config.topic(topic), number) for topic, number in parts]
     causes = await started(consumer, config)
+    reader = Reader(consumer, config, named, causes)
     try:
-        yield Reader(consumer, config, [TopicPartition(config.topic(topic), number) for topic, number in parts], causes)
+        with reader.told():
+            # aiokafka would otherwise learn of one topic after the other, with a pause after each.
+            async with asyncio.timeout(config.start_timeout):
+                await consumer._client.set_topics([part.topic for part in named])
+        yield reader
     finally:
         await stopped(consumer, config)
 

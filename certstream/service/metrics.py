@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 # A second series per counter that nothing reads.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 STATES = ("healthy", "baseline", "denied", "throttled", "blind", "suspect", "paused")
 """Of an account (`contract`, Topics: accounts)."""

@@ -62,8 +62,7 @@ class Writer:
 
     def trusts_clock(self, ledger: Ledger) -> bool:
         """Whether thresholds may fire now."""
-        newest = ledger.head.time if ledger.head is not None else 0
-        return ledger.anchor.agrees(wall=self._clock.wall(), boot=self._clock.boot(), newest=newest)
+        return ledger.anchor.agrees(wall=self._clock.wall(), boot=self._clock.boot(), newest=ledger.newest)
 
     async def run(self) -> None:
         """Commit until `stop`. Raises Fenced when another owner took the shard, Fatal for a journal beyond help."""
@@ -99,6 +98,7 @@ class Writer:
                 await self._recover(error)
 
     async def _commit(self, work: list[_Work]) -> None:
+        doubts = 0
         while work:
             drafts, results, refused = self._decide(work)
             if refused is not None:
@@ -108,7 +108,8 @@ class Writer:
             try:
                 await self._write(puts)
             except JournalDoubt as error:
-                await self._recover(error)
+                await self._recover(error, doubts)
+                doubts += 1
                 continue
             for draft in drafts:
                 draft.absorbed()
@@ -144,12 +145,18 @@ class Writer:
             await self._shard.commit(puts)
         self._metrics.commits.inc()
 
-    async def _recover(self, doubt: JournalDoubt) -> None:
-        """After a doubt: nothing is called until the journal has said what it holds."""
+    async def _recover(self, doubt: JournalDoubt, before: int = 0) -> None:
+        """After a doubt: nothing is called until the journal has said what it holds.
+
+        `before`: doubts about the same work before this one. A disk that is full can be read: without a pause, the
+        same commit would be tried hundreds of times a second.
+        """
         self.healthy.clear()
         self.trouble = str(doubt)
         self._metrics.journal_doubts.inc()
         log.warning("journal.doubt", extra={"reason": str(doubt), "shard": self._shard.number})
+        if before:
+            await asyncio.sleep(full_jitter(before, self._clock.random.random(), base=0.5, cap=5.0))
         attempt = 0
         while True:
             try:

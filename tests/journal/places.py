@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from certstream.core.wire import EVENTS, QUARANTINE, Put
@@ -122,8 +123,19 @@ async def kafka_place(broker: Broker, **settings: Any) -> AsyncIterator[KafkaPla
         ]
         made = await admin.create_topics(topics)
         assert not [error for error in made.topic_errors if error[1]], made
+        await _ready(broker, names)
         defaults: dict[str, Any] = {"commit_timeout": 6.0, "start_timeout": 15.0, "close_timeout": 2.0}
         yield KafkaPlace(KafkaConfig(bootstrap=broker.bootstrap, prefix=prefix, **(defaults | settings)))
         await admin.delete_topics(names)
     finally:
         await admin.close()
+
+
+async def _ready(broker: Broker, topics: Sequence[str]) -> None:
+    """Wait until every partition has a leader that answers: a busy machine takes seconds to make their files."""
+    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=broker.plain, request_timeout_ms=60_000)
+    await consumer.start()
+    try:
+        await consumer.end_offsets([TopicPartition(topic, number) for topic in topics for number in range(PARTITIONS)])
+    finally:
+        await consumer.stop()

@@ -165,6 +165,20 @@ async def test_reading_does_not_wait_for_ever_for_somebody_elses_open_transactio
     await journal.close()
 
 
+async def test_reading_waits_for_a_marker_that_the_broker_is_still_writing(place: KafkaPlace) -> None:
+    """A commit returns before its markers are written; here the commit itself comes late, to the same effect."""
+    journal = place.journal()
+    shard, _ = await shard_of(journal)
+    client: Any = shard._producer._client  # type: ignore[union-attr]
+    await client.begin_transaction()
+    await client.send_and_wait(place.config.topic(EVENTS), b"late", b"a", partition=1)
+    reading = asyncio.create_task(values(journal, EVENTS))
+    await asyncio.sleep(0.7)
+    await client.commit_transaction()
+    assert await reading == [b"late"]
+    await journal.close()
+
+
 async def test_dropping_a_commit_that_hangs_ends_at_its_deadline(place: KafkaPlace) -> None:
     journal = place.journal(commit_timeout=0.5)
     shard, _ = await shard_of(journal)

@@ -143,7 +143,7 @@ async def test_while_half_of_the_list_is_missing_news_and_changes_wait_too(tmp_p
         world.simulator.intercept = lies.hiding(world.simulator, missing)
         await world.event("account.suspect")
         issued = world.simulator.issue()
-        world.simulator.edit(kept[0], AliasName="while suspect")
+        world.simulator.edit(kept[0], Locality="Nanjing")
         seen = len(world.calls())
         await world.until("the new one was shown often", lambda: len(world.calls()) > seen + 8)
         assert not world.told("certificate.new")

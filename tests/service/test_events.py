@@ -19,7 +19,9 @@ async def test_what_the_baseline_finds_is_discovered_and_never_new(tmp_path: Pat
         assert len(world.told("account.digest")) == 1
         assert not world.told("certificate.new")
         await world.sweeps()
-        assert all(one["type"].split(".")[2] in ("discovered", "expiring", "baselined", "digest") for one in world.events)
+        assert all(
+            one["type"].split(".")[2] in ("discovered", "expiring", "baselined", "digest") for one in world.events
+        )
 
 
 @together
@@ -29,7 +31,7 @@ async def test_each_kind_of_change_becomes_its_event(tmp_path: Path) -> None:
         revoked, renamed, deleted, *_ = simulator.identifiers()
         issued = simulator.issue(common_name="fresh.example.com", days=365)
         simulator.revoke(revoked)
-        simulator.edit(renamed, AliasName="another name")
+        simulator.edit(renamed, Locality="Nanjing")
         simulator.delete(deleted)
         new = await world.event("certificate.new", issued)
         assert new["data"]["lifecycle"] == "valid"
@@ -39,7 +41,7 @@ async def test_each_kind_of_change_becomes_its_event(tmp_path: Path) -> None:
         assert told["data"]["changes"]["status"] == {"from": "ISSUE", "to": "REVOKE"}
         assert told["data"]["observed"]["after"] <= told["data"]["observed"]["before"] <= told["time"]
         changed = await world.event("certificate.changed", renamed)
-        assert changed["data"]["changes"]["aliasName"]["to"] == "another name"
+        assert changed["data"]["changes"] == {"locality": {"from": "Hangzhou", "to": "Nanjing"}}
         gone = await world.event("certificate.deleted", deleted)
         assert gone["data"]["reason"] == "gone"
         await world.sweeps()

@@ -16,10 +16,13 @@ from typing import Any
 import pytest
 
 from certstream.journal import sqlite
-from certstream.service import calls, supervisor, poller
+from certstream.service import calls, poller, supervisor
 
 AT_ONCE = 10
 """Worlds at a time: more would make them wait for the processor."""
+
+LONGEST = 45.0
+"""Seconds that one of them may take: a hang fails one, not all."""
 
 Play = Callable[[Path], Awaitable[None]]
 Outcomes = dict[str, BaseException | None]
@@ -29,7 +32,7 @@ PLAYS: dict[str, dict[str, Play]] = defaultdict(dict)
 
 def together(play: Play) -> Callable[[Outcomes], None]:
     """A test of its name."""
-    name = play.__name__  # type: ignore[attr-defined]
+    name = play.__name__
     PLAYS[play.__module__][name] = play
 
     def test(outcomes: Outcomes) -> None:
@@ -43,7 +46,7 @@ def together_for(cases: Mapping[str, Any]) -> Callable[[Callable[[Path, Any], Aw
     """A test of each case."""
 
     def decorate(play: Callable[[Path, Any], Awaitable[None]]) -> Any:
-        name = play.__name__  # type: ignore[attr-defined]
+        name = play.__name__
         for case, value in cases.items():
             PLAYS[play.__module__][f"{name}[{case}]"] = partial(_second, play, value)
 
@@ -74,7 +77,8 @@ async def perform(plays: Mapping[str, Play], directory: Path) -> Outcomes:
     async def one(number: int, play: Play) -> BaseException | None:
         async with gate:
             try:
-                await play(directory / f"world{number}")
+                async with asyncio.timeout(LONGEST):
+                    await play(directory / f"world{number}")
             except Exception as error:
                 return error
             return None

@@ -9,15 +9,18 @@ import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from certstream.app import build, build_journal
+from certstream.app import build, build_journal, kafka_config
 from certstream.config import Account, Config, Credentials
 from certstream.core.wire import Stored
+from certstream.definition import topics
+from certstream.journal.topics import apply as make_topics
 from certstream.service.clock import Clock
 from certstream.service.supervisor import Supervisor
 from certstream.simulator import DEFAULT_KEY, DEFAULT_USER, Simulator, SimulatorConfig
@@ -72,6 +75,8 @@ class World:
         self.task: asyncio.Task[bool] | None = None
         self._answers, self._read, self._calls = answers, 0, list[dict[str, Any]]()
         self._stop = asyncio.Event()
+        self._over = False
+        self.born = time.time()
 
     # --- The service --------------------------------------------------------------------------------------------
 
@@ -107,8 +112,10 @@ class World:
             return
         task, self.task = self.task, None
         task.cancel()
+        _, hanging = await asyncio.wait([task], timeout=PATIENCE)
+        assert not hanging, f"the service does not end when it is cancelled: {task.get_stack()}"
         with suppress(asyncio.CancelledError):
-            await task
+            task.result()
 
     # --- Waiting and looking ------------------------------------------------------------------------------------
 
@@ -129,9 +136,7 @@ class World:
     def told(self, kind: str, subject: str | None = None) -> list[dict[str, Any]]:
         """Events of a kind (`certificate.new`, `account.suspect`), about a subject."""
         return [
-            one
-            for one in self.events
-            if one["type"] == f"certstream.{kind}.v1" and subject in (None, one["subject"])
+            one for one in self.events if one["type"] == f"certstream.{kind}.v1" and subject in (None, one["subject"])
         ]
 
     async def event(self, kind: str, subject: str | None = None, *, count: int = 1) -> dict[str, Any]:
@@ -152,6 +157,11 @@ class World:
         before = len(self.said(line, account))
         await self.until(f"{count} × {line}", lambda: len(self.said(line, account)) >= before + count)
         return self.said(line, account)[before + count - 1]
+
+    async def until_said(self, line: str) -> logging.LogRecord:
+        """The first log line of this name, when it comes or came."""
+        await self.until(line, lambda: self.said(line))
+        return self.said(line)[0]
 
     async def sweeps(self, count: int = 2, account: str | None = None) -> None:
         """So many complete sweeps that end from now on; the second one also began after now."""
@@ -181,6 +191,10 @@ class World:
                     self._read += len(line)
         return self._calls
 
+    def pace(self, qps: int) -> list[str]:
+        """Seconds with more arrivals than that."""
+        return pace(self.calls(), qps=qps)
+
     def look_ups(self, identifier: str | None = None) -> list[dict[str, Any]]:
         """Calls with an `Identifier`."""
         return [
@@ -195,13 +209,25 @@ class World:
         """Read what is committed, as a subscriber does."""
         journal = build_journal(self.config)
         await journal.start()
+        kafka, at = bool(self.config.brokers), dict[tuple[str, int], int]()
         try:
-            async for record in journal.read(["events", "accounts", "quarantine"], follow=True):
-                self.records.append(record)
-                if record.topic == "events":
-                    self.events.append(json.loads(record.value or b""))
+            while not self._over:
+                # The embedded journal is asked again and again: whoever cancels its reader may crash the process.
+                async for record in journal.read(["events", "accounts", "quarantine"], start=at, follow=kafka):
+                    at[record.topic, record.partition] = record.offset + 1
+                    self.records.append(record)
+                    if record.topic == "events":
+                        self.events.append(json.loads(record.value or b""))
+                await asyncio.sleep(0.02)
         finally:
             await journal.close()
+
+    async def unfollow(self, following: asyncio.Task[None]) -> None:
+        """The end of `follow`."""
+        self._over = True
+        if self.config.brokers:
+            following.cancel()
+        await asyncio.wait([following], timeout=PATIENCE)
 
     async def everything(self) -> list[Stored]:
         """All records of all topics, read from the beginning."""
@@ -217,7 +243,9 @@ class World:
         found = faults(await self.everything(), secrets=self.secrets)
         if paced:
             found += pace(self.calls())
-            found += [f"call {call['call']}: {call['code']}" for call in self.calls() if call["code"] == "Throttling.User"]
+            found += [
+                f"call {call['call']}: {call['code']}" for call in self.calls() if call["code"] == "Throttling.User"
+            ]
         text = self.lines.text()
         found += [f"the log holds the secret {secret[:4]}…" for secret in self.secrets if secret in text]
         found += [
@@ -259,7 +287,7 @@ async def living(
 ) -> AsyncIterator[World]:
     """A world whose service has its baseline; audited at the end. `changes` are of the account, `settings` of the
     configuration."""
-    directory.mkdir(exist_ok=True)
+    await asyncio.to_thread(directory.mkdir, exist_ok=True)
     lines = Lines()
     _INSIDE.set(lines)
     answers = directory / "answers.jsonl"
@@ -269,6 +297,8 @@ async def living(
         config = Config.model_validate(
             {"journal": f"sqlite://{directory}/journal.db", "accounts": made, **(settings or {})}
         )
+        if config.brokers:
+            await make_topics(kafka_config(config).client_options(), topics(), prefix=config.topic_prefix)
         world = World(directory, running, answers, config, lines)
         logging.getLogger().addHandler(world.lines)
         logging.getLogger("certstream").setLevel(logging.DEBUG)
@@ -283,6 +313,5 @@ async def living(
             await world.audit(paced=paced)
         finally:
             await world.kill()
-            following.cancel()
-            await asyncio.wait([following])
+            await world.unfollow(following)
             logging.getLogger().removeHandler(world.lines)

@@ -21,6 +21,8 @@ pass any given point of their life, so 150 or so expire, and pass each threshold
 THRESHOLDS = ("25%", "120s", "60s", "20s")
 """The widest also makes renewals replace something; the narrow ones pass for a few hundred, at times at once."""
 QUIET = 75.0
+DELETIONS = 0.3
+"""Share of the simulator's changes that are deletions."""
 
 
 def _arguments() -> argparse.Namespace:
@@ -88,6 +90,9 @@ def main() -> int:
         return 1 if sabotage(load_case(words.sabotage), sys.stdout) else 0
     if words.minutes * 60 <= QUIET + 10:
         print(f"--minutes: more than {(QUIET + 10) / 60:.2f}, as changes and kills end {QUIET:.0f} s before the end")
+        return 2
+    if words.rate * DELETIONS * (words.minutes * 60 - QUIET) > 0.08 * words.certificates:
+        print("more than 10 % of so few certificates would be deleted: the service rightly holds that for a mistake")
         return 2
     seed = random.SystemRandom().randrange(10**6) if words.seed is None else words.seed
     journals = ("kafka", "sqlite") if words.journal == "both" else (words.journal,)

@@ -60,6 +60,12 @@ def _command(*words: str) -> list[str]:
     return [sys.executable, "-m", "certstream", *words]
 
 
+def _environment(directory: Path) -> dict[str, str]:
+    """Nothing of this shell's certstream, and nothing shared with another one on this host."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CERTSTREAM_")}
+    return {**inherited, "XDG_STATE_HOME": str(directory), "XDG_RUNTIME_DIR": str(directory)}
+
+
 def start(directory: Path, name: str, *words: str) -> subprocess.Popen[bytes]:
     """A certstream command in a session of its own; what it says goes to `<name>.log`."""
     with (directory / f"{name}.log").open("ab") as log:
@@ -70,7 +76,7 @@ def start(directory: Path, name: str, *words: str) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=REPOSITORY,
-            env={name: value for name, value in os.environ.items() if not name.startswith("CERTSTREAM_")},
+            env=_environment(directory),
             start_new_session=True,
         )
 

@@ -122,6 +122,14 @@ def _twice(record: Record) -> Iterator[Record]:
     yield record
 
 
+def _forget(case: Case) -> Case:
+    """Without the first `expired`, wherever it is."""
+    raw = next((record.value for record in case.records if record.topic == "certificate.expired"), None)
+    if raw is None:
+        raise LookupError("no event `expired` in this run")
+    return replace(case, records=tuple(record for record in case.records if record.value != raw))
+
+
 SABOTAGES = (
     Sabotage("a change that nobody told", "lost version", _more("edit", Organization="Evil")),
     Sabotage("a revocation that nobody told", "lost version", _more("revoke", Status="REVOKE")),
@@ -137,9 +145,7 @@ SABOTAGES = (
     Sabotage(
         "a threshold that was not configured", "false threshold", lambda c: replace(c, thresholds=c.thresholds[:-1])
     ),
-    Sabotage(
-        "an `expired` left out", "missed expired", lambda c: _records("certificate.expired", _gone)(_forgotten(c))
-    ),
+    Sabotage("an `expired` left out", "missed expired", _forget),
     Sabotage("an event twice in the log", "sequence", _records("events", _twice)),
     Sabotage("an event left out of the log", "copy extra", _records("events", _gone)),
     Sabotage("a bit flipped in the log", "invalid event", _records("events", _respelt)),
@@ -151,12 +157,6 @@ SABOTAGES = (
     Sabotage("eleven calls in a second", "eleven in a second", _hurry),
     Sabotage("a throttle answer", "throttle", _throttle),
 )
-
-
-def _forgotten(case: Case) -> Case:
-    """Without the last `expired` in the log."""
-    raw = _last(case, "expired").raw
-    return replace(case, records=tuple(r for r in case.records if r.topic != "events" or r.value != raw))
 
 
 def sabotage(case: Case, out: TextIO) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from dataclasses import replace
 
 from tests.verify.forge import START, edit, found, record, sample
 from tests.verify.history import Record
+from tests.verify.judge import judge
 from tests.verify.normal import audible, form, instant, pem_sum, seconds, threshold_seconds
 from tests.verify.wire import NAMESPACE, canonical, partition
 
@@ -155,3 +157,46 @@ def test_the_normal_form_is_the_contracts() -> None:
     }
     assert threshold_seconds("33%", 300) == 99
     assert threshold_seconds("2d", 300) == 172800
+
+
+def test_a_baseline_that_ended_twice_or_never() -> None:
+    made = sample()
+    made.tell_account(200, "baselined")
+    assert found(made) == {"baseline"}
+    made = sample()
+    made.bodies = [body for body in made.bodies if not body["type"].endswith("baselined.v1")]
+    assert "baseline" in found(made)
+
+
+def test_health_and_quarantine_tell_nothing_that_has_no_cause() -> None:
+    def beside(topic: str, **members: object) -> set[str]:
+        made = sample()
+        more = [Record(topic, 7, number, b"prod", canonical(members)) for number in range(2)]
+        made.breaks.append(lambda records: [*records, *more])
+        return found(made)
+
+    assert beside("accounts", state="healthy") == set()
+    assert beside("accounts", state="suspect") == {"health"}
+    assert beside("accounts", state="throttled") == {"health"}
+    assert beside("quarantine", sha256="1") == {"duplicate"}
+
+
+def test_a_row_that_is_not_valid() -> None:
+    case = replace(sample().case(), valid=lambda topic, raw: ["broken"] if topic == "inventory" else [])
+    assert judge(case).kinds() == {"invalid record"}
+
+
+def test_what_went_wrong_with_the_processes_is_in_the_verdict() -> None:
+    assert judge(replace(sample().case(), problems=("it did not stop",))).kinds() == {"process"}
+
+
+def test_a_wrong_envelope() -> None:
+    def wrong(**members: object) -> set[str]:
+        return found(edit(sample(), "events", -1, lambda entry: rewritten(entry, **members)))
+
+    assert "envelope" in wrong(source="/x")
+    assert "envelope" in wrong(partitionkey="c")
+    assert "envelope" in wrong(dataschema="urn:x")
+    assert "envelope" in wrong(id="1")
+    unheaded = edit(sample(), "events", -1, lambda entry: entry._replace(headers=(("certstream-replay", b"1"),)))
+    assert "envelope" in found(unheaded)

@@ -1,0 +1,55 @@
+"""`python -m bench`: run the benchmarks and print what they found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable
+
+from bench import pacing, unchanged
+from bench.result import Report, progress_over
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="What certstream costs, beside a peer.")
+    parser.add_argument("--only", choices=("unchanged", "pacing"), metavar="NAME", help="unchanged, or pacing")
+    parser.add_argument("--json", action="store_true", help="the results as JSON on stdout")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
+    parser.add_argument("--certificates", type=int, default=100_000, help="of `unchanged`")
+    parser.add_argument("--rounds", type=int, default=5, help="of `unchanged`: its numbers are medians of so many")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each case of `pacing`")
+    words = parser.parse_args()
+    if words.certificates < 100 or words.rounds < 1 or words.seconds < 5:
+        parser.error("at least 100 certificates, 1 round, 5 seconds")
+    return words
+
+
+def main() -> int:
+    words = _arguments()
+    benchmarks: dict[str, Callable[[], Report]] = {
+        "unchanged": lambda: unchanged.run(certificates=words.certificates, rounds=words.rounds),
+        "pacing": lambda: pacing.run(seconds=words.seconds),
+    }
+    reports: list[Report] = []
+    for name, run in benchmarks.items():
+        if words.only in (None, name):
+            reports.append(run())
+            progress_over()
+            if not words.json:
+                print(reports[-1].text(), flush=True)
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.system()}, Python {platform.python_version()}"
+    if words.json:
+        print(json.dumps({"machine": machine, **{report.name: report.plain() for report in reports}}, indent=2))
+    else:
+        print(f"on {machine}")
+    missed = [name for report in reports for name in report.missed]
+    if missed:
+        print("missed: " + "; ".join(missed), file=sys.stderr)
+    return int(bool(missed) and words.strict)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The small HTTP server: what it tells, to whom."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from certstream.core.errors import Fatal
+from certstream.service.metrics import STATES, Metrics
+from certstream.web import reasons, serve
+
+HEALTHY: dict[str, Any] = {"accounts": {"prod": {"state": "healthy", "reason": None}}, "journal": {"state": "ok"}}
+STATUSES = [
+    (HEALTHY, []),
+    ({"accounts": {}, "journal": {"state": "ok"}}, ["starting"]),
+    ({}, ["starting"]),
+    (
+        {"accounts": {"b": {"state": "denied", "reason": "no permission"}, "a": {"state": "baseline"}}},
+        ["account a: baseline", "account b: denied: no permission"],
+    ),
+    ({**HEALTHY, "journal": {"state": "away", "reason": "refused"}}, ["journal: away: refused"]),
+]
+
+
+@pytest.mark.parametrize(("status", "why"), STATUSES)
+def test_not_ready_has_a_reason_for_each_account_and_the_journal(status: dict[str, Any], why: list[str]) -> None:
+    assert reasons(status) == why
+
+
+@asynccontextmanager
+async def serving(
+    status: dict[str, Any] = HEALTHY, *, token: str | None = None, listen: str = "127.0.0.1:0"
+) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    metrics = Metrics()
+    metrics.set_state("prod", "healthy")
+    async with (
+        serve(listen, registry=metrics.registry, status=lambda: status, token=token) as url,
+        aiohttp.ClientSession() as session,
+    ):
+        yield session, url
+
+
+async def test_ready_is_200_and_not_ready_503_with_the_reasons() -> None:
+    async with serving() as (session, url), session.get(f"{url}/readyz") as answer:
+        assert answer.status == 200
+        assert (await answer.json())["ready"] is True
+    away = {**HEALTHY, "journal": {"state": "away", "reason": "refused"}}
+    async with serving(away) as (session, url), session.get(f"{url}/readyz") as answer:
+        assert answer.status == 503
+        assert (await answer.json())["reasons"] == ["journal: away: refused"]
+
+
+async def test_live_is_200_whatever_else_is_wrong() -> None:
+    async with serving({}) as (session, url), session.get(f"{url}/livez") as answer:
+        assert answer.status == 200
+
+
+async def test_metrics_are_prometheus_text_with_its_content_type() -> None:
+    async with serving() as (session, url), session.get(f"{url}/metrics") as answer:
+        assert answer.headers["Content-Type"].startswith("text/plain; version=")
+        text = await answer.text()
+    for state in STATES:
+        value = "1.0" if state == "healthy" else "0.0"
+        assert f'certstream_account_state{{account="prod",state="{state}"}} {value}' in text
+    assert "_created" not in text
+
+
+async def test_other_paths_are_404() -> None:
+    async with serving() as (session, url), session.get(f"{url}/etc/passwd") as answer:
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "169.254.1.1"])
+async def test_on_loopback_a_name_of_elsewhere_is_refused(host: str) -> None:
+    # DNS rebinding: a page in a browser of this host reaches it under the page's own name.
+    async with serving() as (session, url):
+        for path in ("/livez", "/readyz", "/metrics"):
+            async with session.get(url + path, headers={"Host": host}) as answer:
+                assert answer.status == 403
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080"])
+async def test_on_loopback_names_of_this_host_are_served(host: str) -> None:
+    async with serving() as (session, url), session.get(f"{url}/livez", headers={"Host": host}) as answer:
+        assert answer.status == 200
+
+
+async def test_with_a_token_only_its_bearer_sees_metrics_and_reasons() -> None:
+    async with serving(token="right") as (session, url):
+        for shown in (None, "Bearer wrong", "Basic right", "right", "Bearer", "Bearer rightt", "Bearer ü"):
+            headers = {"Authorization": shown} if shown else {}
+            async with session.get(f"{url}/metrics", headers=headers) as answer:
+                assert answer.status == 401, shown
+                assert answer.headers["WWW-Authenticate"] == "Bearer"
+            async with session.get(f"{url}/readyz", headers=headers) as answer:
+                assert await answer.json() == {"ready": True}
+        headers = {"Authorization": "Bearer right"}
+        async with session.get(f"{url}/metrics", headers=headers) as answer:
+            assert answer.status == 200
+        async with session.get(f"{url}/readyz", headers=headers) as answer:
+            assert "accounts" in await answer.json()
+        async with session.get(f"{url}/livez") as answer:
+            assert answer.status == 200
+
+
+async def test_beyond_loopback_it_does_not_listen_without_a_token() -> None:
+    with pytest.raises(Fatal, match="needs token_file"):
+        async with serving(listen="0.0.0.0:0"):
+            pass
+
+
+async def test_a_port_that_is_taken_is_named() -> None:
+    async with serving() as (_, url):
+        with pytest.raises(Fatal, match=r"cannot listen on 127\.0\.0\.1:\d+: .*choose another"):
+            async with serving(listen=url.removeprefix("http://")):
+                pass
+
+
+async def test_it_ends_at_once_though_a_client_holds_its_connection() -> None:
+    loop = asyncio.get_running_loop()
+    async with serving() as (session, url):
+        async with session.get(f"{url}/livez") as answer:
+            await answer.read()
+        began = loop.time()
+    assert loop.time() - began < 2

@@ -1,0 +1,235 @@
+"""Stop, kill, start again: nothing is told twice, nothing is missed, and nobody calls too early."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certstream.app import build, build_journal
+from certstream.core.errors import Fatal
+from certstream.core.sharding import shard_of
+from certstream.service import supervisor
+from certstream.service.clock import Clock
+from certstream.simulator import SimulatorConfig
+from tests.service import lies
+from tests.service.together import together, together_for
+from tests.service.world import World, living
+
+TAKE_OVER = supervisor.TAKE_OVER
+"""Before a test made it shorter."""
+
+
+async def released(world: World) -> bool:
+    """What the next owner of the shard would find."""
+    journal = build_journal(world.config)
+    await journal.start()
+    try:
+        shard = await journal.open(shard_of("prod", journal.partitions), lambda key, value: None)
+        opened = shard.opened
+        await shard.close(release=opened.released)
+        return opened.released
+    finally:
+        await journal.close()
+
+
+@together_for({"an orderly stop": True, "a kill": False})
+async def test_changes_made_while_it_was_down_are_told_after_and_nothing_twice(directory: Path, orderly: bool) -> None:
+    async with living(directory, certificates=8) as world:
+        before = world.simulator.issue()
+        await world.event("certificate.new", before)
+        await (world.stop() if orderly else world.kill())
+        told = len(world.events)
+        revoked, renamed, deleted, *_ = world.simulator.identifiers()
+        world.simulator.revoke(revoked)
+        world.simulator.edit(renamed, Locality="Nanjing")
+        world.simulator.delete(deleted)
+        issued = world.simulator.issue(days=365)
+        gone_already = world.simulator.issue()
+        world.simulator.delete(gone_already)
+        await world.start(baselined=False)
+        await world.event("certificate.new", issued)
+        await world.event("certificate.revoked", revoked)
+        await world.event("certificate.changed", renamed)
+        await world.event("certificate.deleted", deleted)
+        await world.sweeps()
+        later = [(one["type"].split(".")[2], one["subject"]) for one in world.events[told:]]
+        assert sorted(later) == sorted(
+            [("new", issued), ("revoked", revoked), ("changed", renamed), ("deleted", deleted)]
+        )
+
+
+@together
+async def test_killed_again_and_again_it_tells_everything_once(tmp_path: Path) -> None:
+    config = SimulatorConfig(certificates=20, rate=8.0, stop_changes_after=4.0)
+    async with living(tmp_path, simulator=config, started=False) as world:
+        for wait in (0.05, 0.35, 0.1, 0.6):
+            await world.start(baselined=False)
+            seen = len(world.calls())
+            await world.until("it calls", partial(calls_beyond, world, seen))
+            await asyncio.sleep(wait)  # a moment that no condition describes is the point
+            await world.kill()
+        await world.start()
+        await world.until("the changes have ended", lambda: time.time() > world.born + 4.2)
+        await world.sweeps(3)
+        rows = {row.blueprint.identifier for row in world.simulator.population}
+        there = {one["subject"]: one["type"].split(".")[2] for one in world.events if "certificate" in one["type"]}
+        assert {one for one, kind in there.items() if kind != "deleted"} == rows
+
+
+@together
+async def test_an_orderly_stop_ends_within_ten_seconds_and_releases_the_shard(tmp_path: Path) -> None:
+    async with living(tmp_path) as world:
+        began = time.monotonic()
+        assert await world.stop() is True
+        assert time.monotonic() - began < 10
+        assert await released(world)
+
+
+@together
+async def test_it_stops_in_time_while_the_service_does_not_answer(tmp_path: Path) -> None:
+    config = SimulatorConfig(certificates=7, faults={"slow": 1.0}, slow_seconds=60)
+    async with living(tmp_path, simulator=config, started=False) as world:
+        await world.start(baselined=False)
+        await world.until("a call is under way", lambda: world.simulator.calls > 0)
+        began = time.monotonic()
+        await world.stop()
+        assert time.monotonic() - began < 10
+        assert await released(world)
+
+
+@together
+async def test_after_a_kill_the_shard_is_not_released(tmp_path: Path) -> None:
+    async with living(tmp_path) as world:
+        await world.kill()
+        assert not await released(world)
+
+
+def calls_beyond(world: World, count: int) -> bool:
+    return len(world.calls()) > count
+
+
+def arrivals_after(world: World, moment: float) -> list[float]:
+    return [call["arrival"] for call in world.calls() if call["arrival"] > moment]
+
+
+@together
+async def test_after_an_orderly_stop_the_next_one_calls_at_once_after_a_kill_it_waits(tmp_path: Path) -> None:
+    async with living(tmp_path) as world:
+        await world.stop()
+        moment = time.time()
+        await world.start(baselined=False)
+        await world.until("it calls", lambda: arrivals_after(world, moment))
+        assert not world.said("take-over")
+        await world.kill()
+        await world.start(baselined=False)
+        held = await world.until_said("take-over")
+        assert getattr(held, "seconds") == supervisor.TAKE_OVER  # noqa: B009 - an extra of the record
+        await world.until("it calls", lambda: arrivals_after(world, held.created))
+        assert arrivals_after(world, held.created)[0] - held.created >= supervisor.TAKE_OVER
+
+
+def test_a_take_over_waits_for_ownership_deadline_and_a_second() -> None:
+    assert supervisor.OWNERSHIP + supervisor.DEADLINE + 1.0 == TAKE_OVER == 11.0
+
+
+@together
+async def test_a_second_process_on_the_same_file_is_refused_and_disturbs_nobody(tmp_path: Path) -> None:
+    async with living(tmp_path) as world:
+        with pytest.raises(Fatal, match="written by"):
+            await build(world.config, clock=Clock()).run(asyncio.Event())
+        issued = world.simulator.issue()
+        await world.event("certificate.new", issued)
+
+
+def _trigger(world: World, text: str) -> None:
+    path = world.config.journal_path
+    assert path is not None
+    other = sqlite3.connect(path, timeout=10)
+    other.execute(text)
+    other.commit()
+    other.close()
+
+
+@together
+async def test_while_the_journal_refuses_every_commit_nobody_is_called_in_a_hurry_and_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
+    async with living(tmp_path) as world:
+        _trigger(world, "CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        issued = world.simulator.issue()
+        world.simulator.revoke(world.simulator.identifiers()[0])
+        await world.says("journal.doubt")
+        assert world.service is not None
+        await world.until("it says so", lambda: world.service.status()["journal"]["state"] == "away")  # type: ignore[union-attr]
+        _trigger(world, "DROP TRIGGER full")
+        await world.event("certificate.new", issued)
+        await world.event("certificate.revoked", world.simulator.identifiers()[0])
+        await world.sweeps()
+        assert world.service.status()["journal"]["state"] == "ok"
+
+
+@together
+async def test_a_journal_that_refuses_every_commit_is_tried_with_pauses(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False) as world:
+        await world.start(clock=Clock())
+        _trigger(world, "CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+        world.simulator.issue()
+        first = await world.says("journal.doubt")
+        await world.until("a second has passed", lambda: time.time() > first.created + 1.0)
+        tries = len(world.said("journal.doubt"))
+        _trigger(world, "DROP TRIGGER full")
+        assert tries < 25, f"{tries} commits were tried within a second"
+
+
+@together
+async def test_a_commit_that_happened_though_it_was_reported_failed_is_not_repeated(tmp_path: Path) -> None:
+    async with living(tmp_path) as world:
+        assert world.service is not None
+        journal: Any = world.service.journal
+        real, lost = journal._writer.commit, asyncio.Event()
+
+        async def commit(*words: Any) -> Any:
+            end = await real(*words)
+            if not lost.is_set() and any(put.topic == "events" for put in words[1]):
+                lost.set()
+                raise sqlite3.OperationalError("disk I/O error")
+            return end
+
+        journal._writer.commit = commit
+        issued = world.simulator.issue()
+        await world.event("certificate.new", issued)
+        await world.says("journal.resumed", count=0)
+        await world.sweeps()
+        assert lost.is_set()
+        assert world.said("journal.doubt")
+        assert len(world.told("certificate.new", issued)) == 1
+
+
+@together
+async def test_once_sweeps_once_tells_what_it_saw_and_ends(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False) as world:
+        assert await build(world.config, clock=Clock()).run(asyncio.Event(), once=True) is True
+        await world.event("account.baselined")
+        assert await released(world)
+        gone = world.simulator.identifiers()[0]
+        world.simulator.delete(gone)
+        issued = world.simulator.issue()
+        await asyncio.sleep(0.6)  # what was seen first a moment ago may not be undone before `staleness`
+        assert await build(world.config, clock=Clock()).run(asyncio.Event(), once=True) is True
+        await world.event("certificate.new", issued)
+        await world.event("certificate.deleted", gone)
+
+
+@together
+async def test_once_says_when_no_sweep_was_complete(tmp_path: Path) -> None:
+    async with living(tmp_path, certificates=12, started=False) as world:
+        world.simulator.intercept = lies.refusing("InternalError", 500, lambda params: params["CurrentPage"] == "2")
+        assert await build(world.config, clock=Clock()).run(asyncio.Event(), once=True) is False
+        await world.until("page 1 is told", lambda: len(world.told("certificate.discovered")) >= 5)
+        assert not world.told("account.baselined")

@@ -1,0 +1,308 @@
+"""Plays one plan: the product as `app` builds it, killed, paused and started again, until the quiet tail has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from random import Random
+from typing import Any
+
+from certstream.app import build, kafka_config
+from certstream.config import Account, Config
+from certstream.core.times import thresholds as parsed
+from certstream.journal.kafka import KafkaJournal
+from certstream.ports import Fenced
+from certstream.service.clock import Clock
+from certstream.service.opening import Ownership
+from certstream.service.supervisor import Supervisor
+from tests.simulation.broker import Broker
+from tests.simulation.inventory import Present
+from tests.simulation.kafka import Cluster
+from tests.simulation.loop import EPOCH, Loop, Process, Stuck
+from tests.simulation.plan import Plan
+from tests.simulation.population import Population
+from tests.simulation.upstream import SimulatedSource, Upstream
+from tests.simulation.weather import Fault, Weather
+
+PREFIX = "certstream."
+PARTITIONS = 4
+BUSY = 150.0
+"""Seconds of the tail after which the product should have caught up with everything."""
+STAYS = 8.0
+"""Seconds for which it must stay right."""
+GRACE = 75.0
+"""Seconds of the tail after which it should run as if nothing had happened."""
+WHOLE = 66.0
+"""Seconds that a whole tail goes on after that."""
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One process of the product."""
+
+    process: Process
+    supervisor: Supervisor
+    stop: asyncio.Event
+    began: float
+    task: asyncio.Task[Any] | None = None
+    ended: str | None = None
+
+
+@dataclass(slots=True)
+class Played:
+    """What is left of a history, for the checks. Instants in Unix seconds."""
+
+    plan: Plan
+    upstream: Upstream
+    broker: Broker
+    present: Present
+    calm: float
+    caught_up: float | None
+    end: float
+    problems: list[str] = field(default_factory=list)
+    steps: int = 0
+
+
+class History:
+    """See the module. `play` once."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.loop = loop = Loop(limit=plan.calm + BUSY + GRACE + WHOLE + 60)
+        self.weather = Weather(loop, self._dice("weather"), plan.faults)
+        self.population = Population(loop, order=plan.order, dice=self._dice("population"), lives=plan.lives)
+        self.upstream = Upstream(
+            loop,
+            self.population,
+            self.weather,
+            self._dice("upstream"),
+            plan.latency,
+            largest=plan.largest,
+            lag=plan.staleness * 0.9,
+        )
+        self.broker = Broker(loop, partitions=PARTITIONS, dice=self._dice("broker"))
+        self.cluster = Cluster(
+            loop, self.broker, self.weather, self._dice("cluster"), PREFIX, plan.broker_latency, self._on_end
+        )
+        self.present = Present(self.broker, self.population, PREFIX)
+        self.runs: list[Run] = []
+        self.problems: list[str] = []
+        self._offsets = [0.0, 0.0]
+        self._started = 0
+        self._armed: str | None = None
+
+    def _dice(self, name: str) -> Random:
+        return Random(f"{self.plan.seed}/{name}")
+
+    def play(self) -> Played:
+        """All of it."""
+        quiet = logging.root.manager.disable
+        logging.disable(logging.CRITICAL)
+        unraisable, sys.unraisablehook = sys.unraisablehook, lambda *_: None
+        caught_up: float | None = None
+        try:
+            caught_up = self.loop.run(self._play())
+        except Stuck as stuck:
+            self.problems.append(str(stuck))
+        finally:
+            played = self._played(caught_up)
+            self.loop.close()
+            self.runs.clear()
+            gc.collect()
+            sys.unraisablehook = unraisable
+            logging.disable(quiet)
+        return played
+
+    def _played(self, caught_up: float | None) -> Played:
+        end = EPOCH + self.loop.now
+        steps = sum(run.process.steps for run in self.runs)
+        problems = self.problems + self.loop.failures
+        calm = EPOCH + self.plan.calm
+        return Played(
+            self.plan, self.upstream, self.broker, self.present, calm, caught_up, end, problems, steps
+        )
+
+    async def _play(self) -> float | None:
+        self.population.settle(self.plan.certificates, self.plan.sick)
+        for deed in self.plan.deeds:
+            self.loop.outside(deed.at, self.population.happen, deed)
+        for fault in self.plan.faults:
+            self.loop.outside(fault.at, self._strike, fault)
+        self.start()
+        await asyncio.sleep(self.plan.calm)
+        self._calm()
+        caught_up = await self._catch_up()
+        if self.plan.whole and caught_up is not None:
+            await asyncio.sleep(max(0.0, self.plan.calm + GRACE + WHOLE - self.loop.now))
+        await self._finish()
+        return caught_up
+
+    def _calm(self) -> None:
+        """Nothing goes wrong any more."""
+        self.weather.calm = True
+        self.cluster.freeze(False)
+        self._armed = None
+        self._offsets = [0.0, 0.0]
+        for run in self.runs:
+            if run.process.paused:
+                self.loop.wake(run.process)
+        if not self._living():
+            self.start()
+
+    async def _catch_up(self) -> float | None:
+        """Until what was published is what is true: seconds since the calm, None where it never is."""
+        begin = since = self.loop.now
+        while self.loop.now - begin < BUSY:
+            await asyncio.sleep(1.0)
+            if not self._right():
+                since = self.loop.now
+            elif self.loop.now - since >= STAYS:
+                return since - begin
+        return None
+
+    def _right(self) -> bool:
+        texts = self.plan.thresholds
+        return not self.present.wrong(texts[-1] if len(texts) == 1 else None)
+
+    async def _finish(self) -> None:
+        """Stop in order, or not at all."""
+        for run in self._living():
+            if self.plan.seed % 2:
+                run.stop.set()
+            else:
+                self.loop.kill(run.process)
+        await asyncio.sleep(12.0)
+        for run in self._living():
+            self.problems.append(f"{run.process.name} did not stop within 12 s")
+
+    # --- Processes ---------------------------------------------------------------------------------------------------
+
+    def _living(self) -> list[Run]:
+        return [run for run in self.runs if run.process.alive and run.ended is None]
+
+    def start(self) -> None:
+        """Start the product on the host whose turn it is."""
+        number = self._started
+        self._started += 1
+        process = Process(f"run {number + 1}", host=number % 2)
+        stop = asyncio.Event()
+        run = Run(process, self._build(process, number), stop, self.loop.now)
+        self.runs.append(run)
+        run.task = self.loop.belonging(process, self._serve(run))
+
+    def _build(self, process: Process, number: int) -> Supervisor:
+        plan = self.plan
+
+        def boot() -> float:
+            return 1000.0 + self.loop.now
+
+        def wall() -> int:
+            return round((EPOCH + self.loop.now + self._offsets[process.host]) * 1000)
+
+        def source(account: Account, ownership: Ownership) -> SimulatedSource:
+            return SimulatedSource(self.upstream, ownership, wall)
+
+        account = Account(
+            name="prod",
+            endpoint="http://127.0.0.1:1",
+            qps=plan.qps,
+            page_size=plan.page_size,
+            sweep_every=plan.sweep_every,
+            probe_every=plan.probe_every,
+            staleness=plan.staleness,
+        )
+        texts = plan.thresholds[min(number, len(plan.thresholds) - 1)]
+        config = Config(journal="kafka://sim:9092", thresholds=parsed(texts), accounts=(account,))
+        clock = Clock(
+            monotonic=self.loop.time, boot=boot, wall=wall, random=Random(f"{plan.seed}/{process.name}")
+        )
+        kafka = replace(kafka_config(config), clients=self.cluster.clients(), instance=process.name)
+        journal = KafkaJournal(kafka, clock=boot)
+        return build(config, clock=clock, journal=journal, source=source)
+
+    async def _serve(self, run: Run) -> None:
+        try:
+            await run.supervisor.run(run.stop)
+            run.ended = "stopped"
+        except Fenced as fenced:
+            run.ended = str(fenced)
+        except Exception as error:
+            run.ended = repr(error)
+            self.problems.append(f"{run.process.name} ended with {error!r}")
+        self._ended()
+
+    def _ended(self) -> None:
+        """Whoever looks after the process starts it again."""
+        if not self._living():
+            self.loop.outside(0.5, self._restart)
+
+    def _restart(self) -> None:
+        if not self._living() and not (self.weather.calm and any(run.stop.is_set() for run in self.runs[-1:])):
+            self.start()
+
+    # --- Faults ------------------------------------------------------------------------------------------------------
+
+    def _on_end(self, moment: str) -> None:
+        """A transaction's end was sent, or applied: whoever is to die there dies."""
+        if self._armed == f"kill.{moment}":
+            self._armed = None
+            self._kill(0.0)
+
+    def _strike(self, fault: Fault) -> None:
+        deeds: dict[str, Callable[[Fault], None]] = {
+            "kill": lambda fault: self._kill(fault.size),
+            "stop": self._stop,
+            "pause": partial(self._pause, slept=False),
+            "suspend": partial(self._pause, slept=True),
+            "second": lambda fault: self.start(),
+            "jump": self._jump,
+            "hide": partial(self._hide, part=0.1),
+            "hide.many": partial(self._hide, part=0.6),
+            "compact": lambda fault: self.broker.compact(f"{PREFIX}state"),
+            "kafka.stale": self._stale,
+        }
+        if fault.kind in ("kill.sent", "kill.applied"):
+            self._armed = fault.kind
+        elif fault.kind in deeds:
+            deeds[fault.kind](fault)
+
+    def _kill(self, size: float) -> None:
+        """Kill the newest after some more of its callbacks."""
+        for run in self._living()[-1:]:
+            run.process.die_at = run.process.steps + int(size * 300)
+        self.loop.outside(0.5 + 3 * size, self._restart)
+
+    def _stop(self, fault: Fault) -> None:
+        for run in self._living()[-1:]:
+            run.stop.set()
+
+    def _pause(self, fault: Fault, *, slept: bool) -> None:
+        for run in self._living()[:1]:
+            self.loop.pause(run.process)
+            self.loop.outside(fault.length, self._wake, run.process, fault.length if slept else 0.0)
+            if fault.share < 0.5:
+                self.start()
+
+    def _wake(self, process: Process, slept: float) -> None:
+        if process.paused:
+            self.loop.wake(process, slept=slept)
+
+    def _jump(self, fault: Fault) -> None:
+        host = int(fault.share * 10) % 2
+        self._offsets[host] += fault.size
+        self.loop.outside(fault.length, self._jump_back, host)
+
+    def _jump_back(self, host: int) -> None:
+        self._offsets[host] = 0.0
+
+    def _stale(self, fault: Fault) -> None:
+        self.cluster.freeze(True)
+        self.loop.outside(fault.length, self.cluster.freeze, False)
+
+    def _hide(self, fault: Fault, *, part: float) -> None: ...
+

@@ -1,0 +1,197 @@
+"""The simulated `ListClientCertificate`: `ports.Source` over a moving list, with an answer log.
+
+A call is sent, arrives, is looked up at one instant, and answered; any of it may take long or be lost. Nothing of a
+call arrives once `list` has returned or raised, as the port demands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from certstream.core.answers import Answer, Denied, Garbled, Page
+from certstream.core.errors import CertstreamError, Throttled, Transient
+from tests.simulation.loop import EPOCH, Loop
+from tests.simulation.population import Listing, Population, Shown
+from tests.simulation.weather import Weather
+from tests.verify.history import Call
+
+DEADLINE = 5.0
+USER = "1000000000000001"
+BEFORE = ("api.away", "api.drop", "api.connect")
+AT_ARRIVAL = ("api.lost", "api.error", "api.garbled", "api.denied", "api.cut")
+
+
+@dataclass(slots=True, eq=False)
+class _Under:
+    """A call under way."""
+
+    number: int
+    page: int
+    size: int
+    identifier: str | None
+    answer: asyncio.Future[tuple[Page, int]]
+    """the page and the `Date` of its header, Unix milliseconds"""
+    arrival: float = 0.0
+    aborted: bool = False
+
+
+@dataclass(slots=True)
+class Upstream:
+    """One for all processes. `latency` in seconds, there and back; `lag`: how far replicas may be behind."""
+
+    loop: Loop
+    population: Population
+    weather: Weather
+    dice: Random
+    latency: float
+    largest: int = 1000
+    lag: float = 0.0
+    calls: list[Call] = field(default_factory=list)
+    arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=11))
+    sent: int = 0
+    hidden: Callable[[Shown], bool] | None = None
+    """what a broken index does not list; look-ups of it find nothing"""
+    blind: bool = False
+    """every look-up finds nothing"""
+
+    def call(self, page: int, size: int, identifier: str | None) -> _Under:
+        """Put a request on the wire."""
+        self.sent += 1
+        under = _Under(self.sent, page, min(size, self.largest), identifier, self.loop.create_future())
+        if self.weather.first(BEFORE) is not None:
+            if self.dice.random() < 0.5:
+                self.loop.outside(self.dice.random() * 0.5, self._fail, under, Transient("the connection was reset"))
+            return under
+        there = self._half()
+        if self.weather.strikes("api.slow"):
+            there += 5.0 * self.dice.random() ** 2
+        self.loop.outside(there, self._arrive, under)
+        return under
+
+    def abort(self, under: _Under) -> None:
+        """The caller resets the connection: what has not arrived does now, or never."""
+        if not under.arrival and self.dice.random() < 0.5:
+            self._arrive(under)
+        under.aborted = True
+
+    def _half(self) -> float:
+        return self.latency * (0.25 + 0.5 * self.dice.random())
+
+    def _arrive(self, under: _Under) -> None:
+        if under.aborted or under.arrival:
+            return
+        under.arrival = self.loop.now
+        self.arrivals.append(under.arrival)
+        if len(self.arrivals) == 11 and under.arrival - self.arrivals[0] < 1.0:
+            self._fail(under, Throttled("Throttling.User", retry_after=None), "Throttling.User")
+            return
+        fate = self.weather.first(AT_ARRIVAL)
+        if fate == "api.lost":
+            self._log(under, 0, None, [])
+            return
+        back = self._half()
+        if fate is not None:
+            error: CertstreamError = Transient("ServiceUnavailable")
+            if fate == "api.garbled":
+                error = Garbled("a page of HTML")
+            elif fate == "api.denied":
+                error = Denied("Forbidden.RAM")
+            self.loop.outside(back, self._fail, under, error, "ServiceUnavailable")
+            return
+        if self.weather.strikes("api.late"):
+            back += 4.9 * self.dice.random()
+        seen = self.loop.now
+        if self.weather.strikes("api.stale"):
+            seen -= self.lag * self.dice.random()
+        rows, total = self._content(under, self.population.at(seen))
+        self.loop.outside(back, self._answer, under, rows, total, seen)
+
+    def _content(self, under: _Under, listing: Listing) -> tuple[list[Shown], int]:
+        if under.identifier is not None:
+            found = [
+                row
+                for _, row in listing
+                if row.identifier == under.identifier and not self.blind and not (self.hidden and self.hidden(row))
+            ]
+            return found, len(found)
+        rows = [row for _, row in listing if not (self.hidden and self.hidden(row))]
+        first = (under.page - 1) * under.size
+        return rows[first : first + under.size], len(rows)
+
+    def _answer(self, under: _Under, rows: list[Shown], total: int, seen: float) -> None:
+        delivered = not under.answer.done()
+        self._log(under, 200, None, rows if delivered else [], seen=seen, delivered=delivered)
+        if delivered:
+            page = Page([row.record for row in rows], total, under.page, under.size, None)
+            under.answer.set_result((page, int(EPOCH + self.loop.now) * 1000))
+
+    def _fail(self, under: _Under, error: CertstreamError, code: str | None = None) -> None:
+        if under.arrival:
+            self._log(under, 400 if code else 0, code, [])
+        if not under.answer.done():
+            under.answer.set_exception(error)
+
+    def _log(
+        self,
+        under: _Under,
+        status: int,
+        code: str | None,
+        rows: list[Shown],
+        *,
+        seen: float | None = None,
+        delivered: bool = False,
+    ) -> None:
+        now = self.loop.now
+        self.calls.append(
+            Call(
+                number=under.number,
+                arrival=EPOCH + under.arrival,
+                arrival_mono=under.arrival,
+                answered=EPOCH + now,
+                snapshot=EPOCH + (under.arrival if seen is None else seen),
+                action="ListClientCertificate",
+                identifier=under.identifier,
+                user=USER,
+                status=status,
+                code=code,
+                delivered=delivered,
+                rows=tuple((row.identifier, row.version) for row in rows if row.version is not None),
+            )
+        )
+
+
+@dataclass(slots=True)
+class SimulatedSource:
+    """Implements `ports.Source` for one process. `wall`: its host's clock, Unix milliseconds."""
+
+    upstream: Upstream
+    guard: Callable[[], None]
+    wall: Callable[[], int]
+
+    async def list(self, *, page: int, size: int, identifier: str | None = None, anywhere: bool = False) -> Answer:
+        under: _Under | None = None
+        loop = self.upstream.loop
+        try:
+            async with asyncio.timeout(DEADLINE):
+                if self.upstream.dice.random() < 0.1:  # a new connection
+                    await asyncio.sleep(self.upstream.latency * self.upstream.dice.random())
+                self.guard()
+                sent, sent_at = loop.time(), self.wall()
+                under = self.upstream.call(page, size, identifier)
+                found, date = await under.answer
+        except BaseException as error:
+            if under is not None:
+                self.upstream.abort(under)
+            if isinstance(error, TimeoutError):
+                raise Transient("the deadline passed") from error
+            raise
+        return Answer(found, sent, loop.time(), sent_at, self.wall(), date)
+
+    async def uid(self) -> str | None:
+        return USER
+
+    async def close(self) -> None: ...
