@@ -40,7 +40,8 @@ def main() -> int:
             progress_over()
             if not words.json:
                 print(reports[-1].text(), flush=True)
-    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {platform.system()}, Python {platform.python_version()}"
+    python = f"{platform.system()}, Python {platform.python_version()}"
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {python}"
     if words.json:
         print(json.dumps({"machine": machine, **{report.name: report.plain() for report in reports}}, indent=2))
     else:

@@ -1,7 +1,7 @@
-"""One contender of `unchanged`, in a process of its own: learns all certificates, then sweeps whenever it is told to.
+"""One contender of `unchanged`, in a process of its own: learns all certificates, then sweeps when it is told to.
 
-`python -m bench.contender NAME PAGES` writes a line of JSON when it has learned (`bytes`: growth of its resident memory)
-and one after each line on stdin (`ns`: CPU time of the sweep, `unchanged`: how many it found so).
+`python -m bench.contender NAME PAGES` writes lines of JSON: `pages` while it learns, `bytes` (growth of its resident
+memory) when it has, and after each line on stdin `ns` (CPU time of a sweep) and `unchanged` (how many it found so).
 """
 
 from __future__ import annotations

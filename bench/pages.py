@@ -1,4 +1,4 @@
-"""Pages of real records from the simulator's generator, spooled to a file so that who is measured need not hold them."""
+"""Pages of real records from the simulator's generator, spooled to a file: who is measured need not hold them."""
 
 from __future__ import annotations
 

@@ -34,8 +34,10 @@ def due(row: Row, thresholds: Sequence[Threshold], since: Mapping[str, int], now
     if row.not_after is None or row.revoked:
         return None
     told = row.told or Told(row.not_after)
+    if told.expired:
+        return None  # also where the clock was set back since
     if now >= row.not_after:
-        return None if told.expired else Due(None, Told(row.not_after, told.threshold, told.text, True), row.not_after)
+        return Due(None, Told(row.not_after, told.threshold, told.text, True), row.not_after)
     nearest: tuple[int, Threshold] | None = None
     for threshold, span in spans(row, thresholds):
         passed = row.not_after - span

@@ -64,6 +64,7 @@ class KafkaJournal:
         """
         if not 0 <= shard < self.partitions:
             raise ValueError(f"there is no shard {shard}: topics have {self.partitions} partitions")
+        self._shards = [open_one for open_one in self._shards if not open_one.closed]
         self._shards.append(await KafkaShard.take(self._config, shard, apply, clock=self._clock))
         return self._shards[-1]
 

@@ -70,11 +70,12 @@ class Thinned(logging.Filter):
 
 
 def told_already(record: logging.LogRecord) -> bool:
-    """A filter for asyncio's logger: False for complaints about futures inside of aiokafka that a dropped producer
-    leaves behind. What they hold has been raised already."""
-    error = record.exc_info[1] if record.exc_info else None
-    abandoned = record.getMessage().startswith("Future exception was never retrieved")
-    return not (abandoned and type(error).__module__ == "aiokafka.errors")
+    """A filter for asyncio's logger: False for complaints about futures and tasks inside of aiokafka that a dropped
+    producer leaves behind. What they hold has been raised already."""
+    text, error = record.getMessage(), record.exc_info[1] if record.exc_info else None
+    if text.startswith("Future exception was never retrieved"):
+        return type(error).__module__ != "aiokafka.errors"
+    return not (text.startswith("Task was destroyed but it is pending") and "/aiokafka/" in text)
 
 
 _thinned = Thinned()

@@ -79,6 +79,11 @@ class KafkaShard:
         before = self._before
         return Opened(previous=before is not None, released=before is not None and before.released)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was given up."""
+        return self._closed
+
     def owned_until(self) -> float:
         """Boot-time clock: five seconds after the last successful commit or check began; -inf when it is lost."""
         return float("-inf") if self._lost or self._closed else self._verified + OWNED_SECONDS

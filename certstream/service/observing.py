@@ -12,6 +12,7 @@ from certstream.core.deletion import suspect
 from certstream.core.draft import Draft
 from certstream.core.errors import Transient
 from certstream.core.ledger import Ledger
+from certstream.core.normal import Unreadable, read
 from certstream.core.observe import Observed, observe
 from certstream.core.sweep import Sweep
 from certstream.service.budget import Urgency
@@ -103,5 +104,21 @@ class Observer:
         vouched = [held for held in self._held if held.sent < witness.sent]
         self._held = [held for held in self._held if held.sent >= witness.sent]
         for held in vouched:
-            if self._clock.monotonic() - held.received <= OLD:
+            if self._clock.monotonic() - held.received <= OLD and await self._found(held):
                 self._note(held, await self.commit(partial(observe, answer=held, believed=True)))
+
+    async def _found(self, held: Answer) -> bool:
+        """Does a look-up find the first of its first sights? A known certificate vouches for the service as it is
+        now, not for one wrong answer between right ones; what is dropped wrongly the next sweep shows again."""
+        for record in held.page.records:
+            try:
+                identifier = read(bytes(record)).identifier
+            except Unreadable:
+                continue
+            if self.ledger.inventory.number(identifier) is None:
+                try:
+                    answer = await self._calls.ask(Urgency.DECISION, identifier=identifier)
+                    return identifier in (await self.observe(answer, decides=identifier)).identifiers
+                except Transient:
+                    return False
+        return True

@@ -44,4 +44,6 @@ def test_only_abandoned_futures_of_aiokafka_are_kept_quiet() -> None:
     assert not told_already(complaint("Future exception was never retrieved\nfuture: …", ProducerFenced()))
     assert told_already(complaint("Future exception was never retrieved\nfuture: …", ValueError()))
     assert told_already(complaint("Task exception was never retrieved", ProducerFenced()))
+    assert not told_already(line("Task was destroyed but it is pending!\ntask: <… at x/aiokafka/producer/sender.py:1>"))
+    assert told_already(line("Task was destroyed but it is pending!\ntask: <… at x/certstream/service/loop.py:1>"))
     assert told_already(line("Future exception was never retrieved"))

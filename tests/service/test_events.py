@@ -187,3 +187,29 @@ async def test_without_pem_only_its_sum_is_kept(tmp_path: Path) -> None:
         issued = world.simulator.issue()
         assert "pem" not in (await world.event("certificate.new", issued))["data"]["certificate"]
         assert not [one for one in await world.everything() if b"BEGIN CERTIFICATE" in (one.value or b"")]
+
+
+@together
+async def test_an_unknown_status_is_a_change_and_not_a_revocation(tmp_path: Path) -> None:
+    async with living(tmp_path) as world:
+        one = world.simulator.identifiers()[2]
+        world.simulator.edit(one, Status="ON_HOLD")
+        changed = await world.event("certificate.changed", one)
+        assert changed["data"]["changes"] == {"status": {"from": "ISSUE", "to": "ON_HOLD"}}
+        assert changed["data"]["lifecycle"] == "valid"
+
+
+@together
+async def test_a_field_that_appears_or_vanishes_is_no_change(tmp_path: Path) -> None:
+    async with living(tmp_path) as world:
+        one, two, *_ = world.simulator.identifiers()
+        world.simulator.edit(one, Md5=None, Colour="green")
+        world.simulator.edit(two, Colour="red")
+        await world.sweeps(3)
+        world.simulator.edit(two, Colour="blue")
+        await world.sweeps(2)
+        assert not world.told("certificate.changed")
+        world.simulator.edit(one, Locality="Nanjing")
+        changed = await world.event("certificate.changed", one)
+        assert changed["data"]["changes"].keys() == {"locality"}
+        assert changed["data"]["certificate"]["extra"] == {"Colour": "green"}

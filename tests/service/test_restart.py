@@ -233,3 +233,17 @@ async def test_once_says_when_no_sweep_was_complete(tmp_path: Path) -> None:
         assert await build(world.config, clock=Clock()).run(asyncio.Event(), once=True) is False
         await world.until("page 1 is told", lambda: len(world.told("certificate.discovered")) >= 5)
         assert not world.told("account.baselined")
+
+
+@together
+async def test_it_waits_for_a_journal_that_is_away_and_can_be_stopped_meanwhile(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False) as world:
+        away = build(world.config.model_copy(update={"journal": "kafka://127.0.0.1:9"}), clock=Clock())
+        stop = asyncio.Event()
+        running = asyncio.create_task(away.run(stop))
+        await world.until_said("journal.away")
+        assert away.status()["journal"]["state"] == "away"
+        assert not running.done()
+        stop.set()
+        assert await asyncio.wait_for(running, 10) is True
+        assert world.simulator.calls == 0

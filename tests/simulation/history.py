@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -60,9 +61,10 @@ class Played:
     plan: Plan
     upstream: Upstream
     broker: Broker
-    present: Present
     calm: float
     caught_up: float | None
+    wrong: list[str]
+    """what was not caught up with"""
     end: float
     problems: list[str] = field(default_factory=list)
     steps: int = 0
@@ -92,9 +94,11 @@ class History:
         self.present = Present(self.broker, self.population, PREFIX)
         self.runs: list[Run] = []
         self.problems: list[str] = []
+        self.wrong: list[str] = []
         self._offsets = [0.0, 0.0]
         self._started = 0
         self._armed: str | None = None
+        self._over = False
 
     def _dice(self, name: str) -> Random:
         return Random(f"{self.plan.seed}/{name}")
@@ -113,7 +117,9 @@ class History:
             played = self._played(caught_up)
             self.loop.close()
             self.runs.clear()
-            gc.collect()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # what a killed process would have awaited
+                gc.collect()
             sys.unraisablehook = unraisable
             logging.disable(quiet)
         return played
@@ -123,9 +129,8 @@ class History:
         steps = sum(run.process.steps for run in self.runs)
         problems = self.problems + self.loop.failures
         calm = EPOCH + self.plan.calm
-        return Played(
-            self.plan, self.upstream, self.broker, self.present, calm, caught_up, end, problems, steps
-        )
+        wrong = [] if caught_up is not None else self.wrong or ["the history did not end"]
+        return Played(self.plan, self.upstream, self.broker, calm, caught_up, wrong, end, problems, steps)
 
     async def _play(self) -> float | None:
         self.population.settle(self.plan.certificates, self.plan.sick)
@@ -134,11 +139,14 @@ class History:
         for fault in self.plan.faults:
             self.loop.outside(fault.at, self._strike, fault)
         self.start()
+        keeper = asyncio.ensure_future(self._look_after())
         await asyncio.sleep(self.plan.calm)
         self._calm()
         caught_up = await self._catch_up()
         if self.plan.whole and caught_up is not None:
             await asyncio.sleep(max(0.0, self.plan.calm + GRACE + WHOLE - self.loop.now))
+        self._over = True
+        await keeper
         await self._finish()
         return caught_up
 
@@ -151,23 +159,22 @@ class History:
         for run in self.runs:
             if run.process.paused:
                 self.loop.wake(run.process)
-        if not self._living():
-            self.start()
 
     async def _catch_up(self) -> float | None:
         """Until what was published is what is true: seconds since the calm, None where it never is."""
         begin = since = self.loop.now
         while self.loop.now - begin < BUSY:
             await asyncio.sleep(1.0)
-            if not self._right():
+            if self._wrong():
                 since = self.loop.now
             elif self.loop.now - since >= STAYS:
                 return since - begin
+        self.wrong = self._wrong()
         return None
 
-    def _right(self) -> bool:
+    def _wrong(self) -> list[str]:
         texts = self.plan.thresholds
-        return not self.present.wrong(texts[-1] if len(texts) == 1 else None)
+        return self.present.wrong(texts[-1] if len(texts) == 1 else None)
 
     async def _finish(self) -> None:
         """Stop in order, or not at all."""
@@ -234,16 +241,14 @@ class History:
         except Exception as error:
             run.ended = repr(error)
             self.problems.append(f"{run.process.name} ended with {error!r}")
-        self._ended()
 
-    def _ended(self) -> None:
-        """Whoever looks after the process starts it again."""
-        if not self._living():
-            self.loop.outside(0.5, self._restart)
-
-    def _restart(self) -> None:
-        if not self._living() and not (self.weather.calm and any(run.stop.is_set() for run in self.runs[-1:])):
-            self.start()
+    async def _look_after(self) -> None:
+        """Whatever has ended, or was killed, is started again."""
+        dice = self._dice("restarts")
+        while not self._over:
+            await asyncio.sleep(0.1 + 2.0 * dice.random() ** 2)
+            if not self._living() and not self._over:
+                self.start()
 
     # --- Faults ------------------------------------------------------------------------------------------------------
 
@@ -275,7 +280,6 @@ class History:
         """Kill the newest after some more of its callbacks."""
         for run in self._living()[-1:]:
             run.process.die_at = run.process.steps + int(size * 300)
-        self.loop.outside(0.5 + 3 * size, self._restart)
 
     def _stop(self, fault: Fault) -> None:
         for run in self._living()[-1:]:

@@ -99,7 +99,7 @@ class Population:
     def _change(self, what: str, identifier: str, old: _Certificate) -> None:
         fields = dict(old.fields)
         if what == "delete":
-            if not self._may_delete():
+            if identifier in self._returned or not self._may_delete():
                 return
             self._deleted += 1
             del self.present[identifier]
@@ -131,7 +131,7 @@ class Population:
 
     def _may_delete(self) -> bool:
         """Never so many that the account would be suspect (design: Mass disappearance)."""
-        settled = sum(1 for one in self.present.values() if one.since < self._loop.now - 15)
+        settled = sum(1 for one in self.present.values() if one.since < 0)
         return self._deleted < 10 and settled - 2 >= 2 * (self._deleted + 1)
 
     def _issue(self, what: str, fields: dict[str, Any] | None = None, age: float = 0.0) -> None:
