@@ -80,7 +80,7 @@ async def test_a_look_up_that_answers_with_something_else_proves_nothing(tmp_pat
         def intercept(params: dict[str, str]) -> web.Response | None:
             if params.get("Identifier") != gone:
                 return None
-            return lies.page(params, [(gone, record)])
+            return lies.page(params, [(gone, record)], TotalCount=0)
 
         world.simulator.intercept = intercept
         world.simulator.delete(gone)

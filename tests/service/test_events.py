@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from certstream.core.times import parse_rfc3339
 from tests.service import lies
 from tests.service.together import together
 from tests.service.world import living
@@ -117,25 +118,28 @@ async def test_a_renewed_certificate_names_the_one_it_replaces(tmp_path: Path) -
 
 @together
 async def test_a_certificate_that_returns_is_new_again_and_says_so(tmp_path: Path) -> None:
-    async with living(tmp_path) as world:
+    async with living(tmp_path, staleness=1.5) as world:
         away = world.simulator.identifiers()[3]
         world.simulator.intercept = lies.hiding(world.simulator, [away])
         gone = await world.event("certificate.deleted", away)
         world.simulator.intercept = None
         back = await world.event("certificate.new", away)
         assert back["data"]["returned"] is True
-        assert back["time"] > gone["time"]
+        assert parse_rfc3339(back["data"]["observed"]["before"]) - parse_rfc3339(gone["time"]) > 1400
 
 
 @together
-async def test_a_status_that_turns_back_is_a_change(tmp_path: Path) -> None:
-    async with living(tmp_path) as world:
+async def test_a_status_that_turns_back_is_a_change_once_replicas_must_agree(tmp_path: Path) -> None:
+    async with living(tmp_path, staleness=1.5) as world:
         one = world.simulator.identifiers()[2]
         world.simulator.revoke(one)
         await world.event("certificate.revoked", one)
         world.simulator.edit(one, Status="ISSUE")
         back = await world.event("certificate.changed", one)
         assert back["data"]["changes"]["status"] == {"from": "REVOKE", "to": "ISSUE"}
+        shown = next(call for call in world.calls() if (one, 2) in [tuple(row) for row in call["rows"]])
+        proof = [call for call in world.look_ups(one) if call["rows"]][-1]
+        assert proof["arrival"] - shown["answered"] >= 1.5
 
 
 @together

@@ -36,6 +36,8 @@ BUSY = 150.0
 """Seconds of the tail after which the product should have caught up with everything."""
 STAYS = 8.0
 """Seconds for which it must stay right."""
+STOPS = 45.0
+"""Seconds that a stop may take: one that is just opening the journal opens it first."""
 GRACE = 75.0
 """Seconds of the tail after which it should run as if nothing had happened."""
 WHOLE = 66.0
@@ -183,9 +185,11 @@ class History:
                 run.stop.set()
             else:
                 self.loop.kill(run.process)
-        await asyncio.sleep(12.0)
+        for _ in range(int(STOPS)):
+            if self._living():
+                await asyncio.sleep(1.0)
         for run in self._living():
-            self.problems.append(f"{run.process.name} did not stop within 12 s")
+            self.problems.append(f"{run.process.name} did not stop within {STOPS:g} s")
 
     # --- Processes ---------------------------------------------------------------------------------------------------
 

@@ -126,6 +126,7 @@ class Population:
             if "X509Certificate" not in fields:
                 return
             fields["X509Certificate"] = _pem(self._dice)
+            fields["Sha2"] = f"{self._dice.getrandbits(256):064x}"
         self._listing = [one for one in self._listing if one[1].identifier != identifier]
         self._place(identifier, _Certificate(old.version + 1, fields), "revoke" if what == "revoke" else "edit")
 
@@ -162,7 +163,7 @@ class Population:
 
     def _place(self, identifier: str, certificate: _Certificate, what: str) -> None:
         record = orjson.dumps(certificate.fields)
-        if what == "issue":
+        if what in ("issue", "renew"):
             certificate.since = self._loop.now
         self.present[identifier] = certificate
         self._tell(what, identifier, certificate.version, certificate.fields)
