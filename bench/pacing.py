@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -63,13 +63,7 @@ class Measured:
 
 def busiest(arrivals: Sequence[float]) -> tuple[int, int]:
     """The most arrivals in any sliding second, and how many seconds that end with an arrival hold more than ten."""
-    counts = [
-        number
-        - bisect_left(arrivals, at - 1.0, 0, number)
-        + 1
-        - (arrivals[bisect_left(arrivals, at - 1.0)] == at - 1.0)
-        for number, at in enumerate(arrivals)
-    ]
+    counts = [number + 1 - bisect_right(arrivals, at - 1.0) for number, at in enumerate(arrivals)]
     return max(counts, default=0), sum(count > QPS for count in counts)
 
 

@@ -10,7 +10,7 @@ from certstream.core.answers import Answer
 from certstream.core.draft import Draft
 from certstream.core.expiry import due, lifecycle
 from certstream.core.findings import findings
-from certstream.core.ledger import Fact
+from certstream.core.ledger import fact as fact_of
 from certstream.core.normal import Normal, field_sum
 from certstream.core.replaces import replaced, subject_key
 from certstream.core.rows import FORM, Image, Row, Told
@@ -88,7 +88,7 @@ def first_sight(draft: Draft, answer: Answer, normal: Normal, raw: bytes, gone: 
     if not baseline and (older := replaced(draft, identifier, row, image)) is not None:
         data["replaces"] = older
     row = draft.tell("discovered" if baseline else "new", identifier, row, image, pem=normal.pem, **data)
-    draft.facts[identifier] = Fact(answer.received, answer.received)
+    draft.facts[identifier] = fact_of(answer.received, answer.received)
     draft.head.live += 1
     draft.moves += 1
     if gone is not None:
@@ -147,7 +147,7 @@ def changed(draft: Draft, answer: Answer, normal: Normal, raw: bytes, row: Row, 
     )
     fact = draft.fact(identifier)
     grave = answer.received if revoked else fact.grave if fact is not None else None
-    draft.facts[identifier] = Fact(answer.received, grave)
+    draft.facts[identifier] = fact_of(answer.received, grave)
     tell_due(draft, identifier, after, image)
 
 

@@ -10,7 +10,7 @@ from certstream.core.answers import Answer
 from certstream.core.changes import observed_between
 from certstream.core.draft import Draft
 from certstream.core.expiry import lifecycle
-from certstream.core.ledger import Fact
+from certstream.core.ledger import fact as fact_of
 from certstream.core.rows import unpack
 
 
@@ -85,7 +85,7 @@ def delete(draft: Draft, answers: dict[str, Answer], moved: Collection[str]) -> 
         )
         gone = msgspec.structs.replace(row, raw=b"", image=b"", at=answer.received_at, asked=answer.sent_at)
         draft.keep(identifier, gone)
-        draft.facts[identifier] = Fact(answer.received, answer.received)
+        draft.facts[identifier] = fact_of(answer.received, answer.received)
         draft.head.live -= 1
         draft.moves += 1
         draft.count_lost(1, answer.received_at)

@@ -175,8 +175,7 @@ class Draft:
         """Count a deletion at `at` (Unix milliseconds): positive when deleted, negative when that one returned."""
         recent = {hour: lost for hour, lost in self.head.lost if hour >= self._lost_since()}
         hour = at // HOUR
-        if count > 0 or hour in recent:
-            recent[hour] = recent.get(hour, 0) + count
+        recent[hour] = recent.get(hour, 0) + count
         self.head.lost = sorted(recent.items())
 
     def live(self) -> Iterator[tuple[str, Row]]:

@@ -19,9 +19,14 @@ class Due(NamedTuple):
 
 
 def lifecycle(row: Row, now: int) -> str:
-    """`revoked`, `expired` or `valid` at `now` (Unix milliseconds)."""
+    """`revoked`, `expired` or `valid` at `now` (Unix milliseconds).
+
+    What was told as expired stays so until its notAfter changes, also where the clock was set back since.
+    """
     if row.revoked:
         return "revoked"
+    if row.told is not None and row.told.expired:
+        return "expired"
     return "expired" if row.not_after is not None and now >= row.not_after else "valid"
 
 

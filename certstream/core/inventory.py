@@ -1,38 +1,70 @@
-"""What certstream last knew of every certificate of an account, in about 600 bytes each.
+"""What certstream last knew of every certificate of an account, in about 550 bytes each.
 
-Rows are kept as the bytes of their state record and decoded when one is needed; only the two indexes, by identifier
-and by the hash of the record's JSON text, are Python objects. A row keeps its number for ever.
+Rows are kept as the bytes of their state record and decoded when one is needed. A row keeps its number for ever, and
+what is known of all rows at once is in arrays over these numbers: no Python object beside the identifier and the bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from certstream.core.rows import Row, decode_row, encode
+from certstream.core.answers import Slice
+from certstream.core.normal import identifier_of
+from certstream.core.rows import RAW, Row, decode_row, encode
 
 
 class Inventory:
-    """Rows of one account by number, identifier and raw hash."""
+    """Rows of one account by number and identifier; and which one a record is, told by its hash."""
 
     def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-        self._by_raw: dict[bytes, int] = {}
         self._identifiers: list[str] = []
         self._values: list[bytes] = []
+        self._table = array("I", bytes(4 * 64))
+        """hash table with open addressing: number + 1 of a row, 0 where there is none"""
+        self._next = array("I")
+        """per row: the one that followed it on a page the last time; a list has an order, mostly the same"""
 
     def __len__(self) -> int:
         """Rows, the deleted ones included."""
         return len(self._values)
 
-    def unchanged(self, raw: bytes) -> int | None:
-        """The number of the live row whose record has this hash."""
-        return self._by_raw.get(raw)
+    def recognise(self, records: Iterable[Slice]) -> Iterator[tuple[Slice, bytes, int | None]]:
+        """For each record of a page: the first 16 bytes of its SHA-256, and the number of the row that it shows
+        unchanged, None where it shows something else. The hash decides; the row that followed the one before the last
+        time is only tried first, so that most records are never looked into.
+        """
+        values, following, sha256 = self._values, self._next, hashlib.sha256
+        before, guess = -1, len(values)
+        for record in records:
+            digest = sha256(record).digest()[:16]
+            if guess < len(values) and values[guess][RAW] == digest:
+                before = guess
+                yield record, digest, guess
+            else:
+                identifier = identifier_of(record)
+                number = None if identifier is None else self.number(identifier)
+                if number is not None and before >= 0:
+                    following[before] = number
+                before = number if number is not None else -1
+                yield record, digest, number if number is not None and values[number][RAW] == digest else None
+            guess = following[before] if before >= 0 else len(values)
 
     def number(self, identifier: str) -> int | None:
         """The number of a certificate's row, deleted or not."""
-        return self._numbers.get(identifier)
+        entry = self._table[self._slot(identifier)]
+        return entry - 1 if entry else None
+
+    def _slot(self, identifier: str) -> int:
+        """Where an identifier is in the table, or where it would go."""
+        table, mask = self._table, len(self._table) - 1
+        at = hash(identifier) & mask
+        while (entry := table[at]) and self._identifiers[entry - 1] != identifier:
+            at = at + 1 & mask
+        return at
 
     def identifier(self, number: int) -> str:
         """The identifier of a row."""
@@ -40,40 +72,40 @@ class Inventory:
 
     def get(self, identifier: str) -> Row | None:
         """The row of a certificate, deleted or not."""
-        number = self._numbers.get(identifier)
+        number = self.number(identifier)
         return None if number is None else self.row(number)
 
     def row(self, number: int) -> Row:
         """A row by its number."""
         return decode_row(self._values[number])
 
-    def put(self, identifier: str, row: Row, value: bytes) -> int:
-        """Replace or add a row, `value` being its encoded form; its number."""
+    def put(self, identifier: str, value: bytes) -> int:
+        """Replace or add a row, given in its encoded form; its number."""
         value = bytes(memoryview(value))  # a copy of its own size: what an encoder returns holds on to its buffer
-        number = self._numbers.get(identifier)
-        if number is None:
-            number = self._numbers[identifier] = len(self._values)
-            self._identifiers.append(identifier)
-            self._values.append(value)
-        else:
-            self._forget_raw(number)
+        slot = self._slot(identifier)
+        if self._table[slot]:
+            number = self._table[slot] - 1
             self._values[number] = value
-        if not row.gone:
-            self._by_raw[row.raw] = number
-        return number
+            return number
+        self._identifiers.append(identifier)
+        self._values.append(value)
+        self._next.append(len(self._values))  # rows are met in the order of the list at first
+        self._table[slot] = len(self._values)
+        if 3 * len(self._values) > 2 * len(self._table):
+            self._grow()
+        return len(self._values) - 1
+
+    def _grow(self) -> None:
+        self._table = array("I", bytes(8 * len(self._table)))
+        for number, identifier in enumerate(self._identifiers):
+            self._table[self._slot(identifier)] = number + 1
 
     def alias(self, raw: bytes, number: int) -> None:
         """The same content came in other JSON text (order of keys, white space): know it by that from now on.
 
         Memory only: nothing is written when nothing changed.
         """
-        row = msgspec.structs.replace(self.row(number), raw=raw)
-        self.put(self._identifiers[number], row, encode(row))
-
-    def _forget_raw(self, number: int) -> None:
-        raw = self.row(number).raw
-        if self._by_raw.get(raw) == number:
-            del self._by_raw[raw]
+        self._values[number] = bytes(memoryview(encode(msgspec.structs.replace(self.row(number), raw=raw))))
 
     def live(self) -> Iterator[tuple[int, str, Row]]:
         """Every row that is not gone, decoded: about 1 µs each."""

@@ -10,6 +10,7 @@ import itertools
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 
@@ -47,6 +48,12 @@ class Fact:
     grave: float | None
 
 
+@lru_cache(256)
+def fact(received: float, grave: float | None) -> Fact:
+    """A Fact; those of one answer are one object, for a baseline sets a hundred rows at a time."""
+    return Fact(received, grave)
+
+
 @dataclass(slots=True)
 class Ledger:
     """Everything that is known of one account."""
@@ -60,6 +67,9 @@ class Ledger:
     subjects: Subjects = field(default_factory=Subjects)
     facts: dict[str, Fact] = field(default_factory=dict)
     quarantined: set[bytes] = field(default_factory=set)
+    contested: set[str] = field(default_factory=set)
+    """identifiers of which the list showed two copies that differ: only a look-up decides about them from then on, or
+    the copies would be told as changes of each other, sweep after sweep"""
     moves: int = 0
     """certificates that our own events inserted or deleted since the process began"""
     newest: int = 0
@@ -95,7 +105,7 @@ class Ledger:
                 self.facts[identifier] = Fact(now - age, now - age)
 
     def _put(self, identifier: str, row: Row, value: bytes) -> int:
-        number = self.inventory.put(identifier, row, value)
+        number = self.inventory.put(identifier, value)
         if number >= len(self.shown):
             self.shown.append(0)
         if not row.gone:
@@ -136,8 +146,10 @@ class Ledger:
 
     def mark_shown(self, numbers: Sequence[int], sent_at: int) -> None:
         """These rows were shown, unchanged, by a call that was sent at `sent_at` (Unix milliseconds)."""
+        shown = self.shown
         for number in numbers:
-            self.shown[number] = max(self.shown[number], sent_at)
+            if shown[number] < sent_at:
+                shown[number] = sent_at
 
     def forget_facts(self, before: float) -> None:
         """Drop the moments of facts that no call in flight can contradict any more."""

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from certstream.core.canonical import canonical
 from certstream.core.errors import Rejected
 from certstream.core.times import rfc3339
@@ -142,6 +144,21 @@ def _integer(text: str) -> int | _BigNumber:
 
 def _no_constant(text: str) -> Any:
     raise ValueError(f"{text} is not JSON")
+
+
+class _Identified(msgspec.Struct):
+    Identifier: str
+
+
+_identified = msgspec.json.Decoder(_Identified)
+
+
+def identifier_of(record: bytes | msgspec.Raw) -> str | None:
+    """The identifier of a record, in a microsecond; None where that is not easily told."""
+    try:
+        return _identified.decode(record).Identifier
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+        return None
 
 
 _IDENTIFIER_FIELD = re.compile(rb'"Identifier"\s*:\s*"([!#-.0-~]{1,128})"')

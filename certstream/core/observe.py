@@ -6,7 +6,6 @@ decoded, normalised and compared field by field.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from certstream.core.changes import REVOKED, changed, differences, first_sight, 
 from certstream.core.draft import Draft
 from certstream.core.findings import findings
 from certstream.core.ledger import Fact, Ledger
+from certstream.core.ledger import fact as fact_of
 from certstream.core.normal import Normal, Unreadable, read
 from certstream.core.rows import Image, Row, unpack
 
@@ -26,6 +26,7 @@ class Observed:
 
     `unchanged`: row numbers. `identifiers`: those that had to be decoded, unreadable ones included. `records`: how
     many the answer holds. `look_up`: identifiers that only a look-up can decide → seconds to wait before it.
+    `contested`: those of them of which the list shows two copies that differ.
     `held`: first sights were not believed, because the answer shows no certificate that was known before it was asked.
     """
 
@@ -33,6 +34,7 @@ class Observed:
     identifiers: list[str] = field(default_factory=list)
     records: int = 0
     look_up: dict[str, float] = field(default_factory=dict)
+    contested: list[str] = field(default_factory=list)
     held: bool = False
     shows_known: bool = False
     quarantined: int = 0
@@ -65,8 +67,14 @@ def observe(
         elif decides is None or normal.identifier == decides:
             found.identifiers.append(normal.identifier)
             if draft.head.suspect is None:
-                doubtful = normal.identifier in copies or _seen_already(draft, normal.identifier, seen)
+                doubtful = (
+                    normal.identifier in copies
+                    or normal.identifier in draft.ledger.contested
+                    or _seen_already(draft, normal.identifier, seen)
+                )
                 wait = _take(draft, answer, normal, raw.digest, decides=decides is not None, doubtful=doubtful)
+                if wait is not None and doubtful:
+                    found.contested.append(normal.identifier)
                 if wait is not None:
                     found.look_up[normal.identifier] = wait
     return found
@@ -86,9 +94,7 @@ def _split(draft: Draft, answer: Answer, found: Observed) -> _Different:
     """Sort out the unchanged records by their hash, read the others. This is the hot loop."""
     inventory, rows = draft.ledger.inventory, draft.rows
     different: _Different = []
-    for record in answer.page.records:
-        digest = hashlib.sha256(record).digest()[:16]
-        number = inventory.unchanged(digest)
+    for record, digest, number in inventory.recognise(answer.page.records):
         if number is not None and not (rows and inventory.identifier(number) in rows):
             found.unchanged.append(number)
             continue
@@ -162,29 +168,33 @@ def _take(draft: Draft, answer: Answer, normal: Normal, raw: bytes, *, decides: 
     after = Image.of(normal, found)
     changes = differences(row, before, after)
     late = fact is not None and answer.sent <= fact.received
-    if not changes:
+    if not changes and (late or after == before):
         if not late:
-            _keep(draft, answer, normal, raw, row, after if after != before else None)
+            _alias(draft, identifier, raw)
         return None
     back = row.revoked and after.certificate.get("status", REVOKED) != REVOKED
     if late or (not decides and (doubtful or back)):
         return 0.0
     if back and (wait := _wait(draft, answer, fact)) is not None:
         return wait
-    changed(draft, answer, normal, raw, row, after, changes)
+    if changes:
+        changed(draft, answer, normal, raw, row, after, changes)
+    else:
+        _keep(draft, answer, normal, raw, row, after)
     return None
 
 
-def _keep(draft: Draft, answer: Answer, normal: Normal, raw: bytes, row: Row, silent: Image | None) -> None:
-    """Nothing to tell. What changed silently is remembered; the same in other JSON text is only known by it."""
-    identifier = normal.identifier
-    if silent is not None:
-        fact = draft.fact(identifier)
-        draft.keep(identifier, renewed(draft, answer, normal, raw, row, silent))
-        draft.facts[identifier] = Fact(answer.received, fact.grave if fact is not None else None)
-    elif identifier not in draft.rows:
-        number = draft.ledger.inventory.number(identifier)
-        assert number is not None
+def _keep(draft: Draft, answer: Answer, normal: Normal, raw: bytes, row: Row, image: Image) -> None:
+    """Remember what changed silently."""
+    fact = draft.fact(normal.identifier)
+    draft.keep(normal.identifier, renewed(draft, answer, normal, raw, row, image))
+    draft.facts[normal.identifier] = fact_of(answer.received, fact.grave if fact is not None else None)
+
+
+def _alias(draft: Draft, identifier: str, raw: bytes) -> None:
+    """The same in other JSON text: know it by that from now on."""
+    number = draft.ledger.inventory.number(identifier)
+    if number is not None and identifier not in draft.rows:
         draft.ledger.inventory.alias(raw, number)
 
 

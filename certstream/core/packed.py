@@ -7,15 +7,21 @@ An entry is one 64-bit number, key in the high 40 bits and row number in the low
 from __future__ import annotations
 
 import heapq
+import itertools
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _BITS = 24
 _ROW = (1 << _BITS) - 1
 _KEY = (1 << 40) - 1
 ROWS_LIMIT = 1 << _BITS
 """Rows that an account can have: 16.7 million."""
+
+
+def _merged(one: Iterable[int], other: Iterable[int]) -> array[int]:
+    """Two sorted runs as one, without repeats; streamed, so that a million entries never are a million objects."""
+    return array("Q", (entry for entry, _ in itertools.groupby(heapq.merge(one, other))))
 
 
 class Calendar:
@@ -30,14 +36,13 @@ class Calendar:
         """Row `number` is due at `due` (Unix milliseconds)."""
         key = min(max(-(-due // 1000), 0), _KEY)
         heapq.heappush(self._fresh, key << _BITS | number)
-        if len(self._fresh) > 4096 + len(self._settled):
+        if len(self._fresh) > 4096 + len(self._settled) // 8:
             self.settle()
 
     def settle(self) -> None:
         """Pack what was added since."""
-        entries = set(self._settled[self._position :])
-        entries.update(self._fresh)
-        self._settled, self._position, self._fresh = array("Q", sorted(entries)), 0, []
+        self._settled = _merged(self._settled[self._position :], sorted(self._fresh))
+        self._position, self._fresh = 0, []
 
     def next(self) -> int | None:
         """When the first entry is due, Unix milliseconds."""
@@ -77,7 +82,7 @@ class Subjects:
             self._settle()
 
     def _settle(self) -> None:
-        self._sorted, self._fresh = array("Q", sorted({*self._sorted, *self._fresh})), array("Q")
+        self._sorted, self._fresh = _merged(self._sorted, sorted(self._fresh)), array("Q")
 
     def find(self, key: int) -> Iterator[int]:
         """Numbers of rows whose subject may be the one of `key`."""

@@ -44,7 +44,7 @@ class Sweep:
         self.size = size
         self.first = 1 if self.forward or not total else -(-total // size)
         self._last = self.first
-        self._cursor = self.first
+        self._cursor = self._above = self.first
         self._again: deque[int] = deque()
         self._reread: set[int] = set()
         self._failed = 0
@@ -78,6 +78,9 @@ class Sweep:
         if self.forward and self._cursor < self._last:
             self._cursor += 1
             return self._cursor
+        if not self.forward and self._above < self._last:
+            self._above += 1
+            return self._above
         if not self.forward and self._cursor > 1:
             self._cursor -= 1
             return self._cursor
@@ -113,7 +116,6 @@ class Sweep:
         if self.forward:
             self._last = max(self._last, number + (count >= self.size)) if beyond > 0 else last
         else:
-            self._again.extend(range(max(self._last, self.first) + 1, last + 1))
             self._last = max(last, self._last)
 
     def _give_up(self) -> None:
@@ -134,7 +136,7 @@ class Sweep:
             if before is None or now is None:
                 continue
             moved = (now - before) * step
-            for back in range(-(-moved // self.size)):
+            for back in range(min(-(-moved // self.size), len(self._pages))):
                 page = number + step * (1 + back)
                 if page in self._pages and page not in self._reread:
                     self._reread.add(page)

@@ -12,21 +12,18 @@ import sqlite3
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from certstream.core.wire import Stored
-from certstream.journal import sqlite_rows as rows
+from certstream.journal.layout import COMPACTED
 from certstream.journal.ownership import Claim
-from certstream.journal.sqlite_file import Layout, away, check, connect
+from certstream.journal.sqlite_file import Layout, away
+from certstream.journal.sqlite_reader import Reader
 from certstream.journal.sqlite_shard import SqliteShard
 from certstream.journal.sqlite_writer import Writer
 from certstream.ports import Apply, Opened
 
 __all__ = ["SqliteJournal"]
-
-T = TypeVar("T")
 
 _CHUNK = 500
 """Records that are read and handed over at once."""
@@ -65,9 +62,15 @@ class SqliteJournal:
         return self._layout.partitions
 
     async def start(self) -> None:
-        """Look at the file, where there is one. Raises Fatal when it is not this journal's, or a newer certstream's."""
-        async with self._reader():
+        """Look at the file, where there is one. Raises Fatal when it is not this journal's, or a newer certstream's. An
+        older one's is brought up to date by the first `open`, which keeps a copy of it."""
+        async with self._reader(older=True):
             pass
+
+    async def hold(self) -> None:
+        """Keep others from writing until `close`, and write nothing. Raises Fatal: there is none, or somebody writes
+        (with the process id)."""
+        await self._writer.hold()
 
     async def open(self, shard: int, apply: Apply) -> SqliteShard:
         """Restore a shard; the first one takes the lock and makes the file. `apply` gets each live row of `state`.
@@ -89,16 +92,19 @@ class SqliteJournal:
     async def read(
         self, topics: Sequence[str], *, start: Mapping[tuple[str, int], int] | None = None, follow: bool = False
     ) -> AsyncGenerator[Stored, None]:
-        """Committed records. A file that is not there yet reads as empty, and with `follow` is waited for."""
+        """Committed records. A file that is not there yet reads as empty, and with `follow` is waited for.
+
+        A key of a compacted topic that is written again meanwhile comes with its newer record, beyond the present end.
+        """
         at = {(topic, partition): 0 for topic in topics for partition in range(self.partitions)}
         at |= {part: offset for part, offset in (start or {}).items() if part in at}
         while True:
-            async with self._reader() as db:
+            async with self._reader() as reader:
                 seen: int | None = None
-                while db is not None:
-                    version = await self._ask(partial(rows.version, db))
+                while reader is not None:
+                    version = await reader.version()
                     if version != seen:
-                        async with aclosing(self._new(db, topics, at)) as records:
+                        async with aclosing(_new(reader, topics, at)) as records:
                             async for record in records:
                                 yield record
                     seen = version
@@ -111,53 +117,33 @@ class SqliteJournal:
 
     async def ends(self, topics: Sequence[str]) -> Mapping[tuple[str, int], int]:
         """The next offset of each partition."""
-        async with self._reader() as db:
-            if db is None:
+        async with self._reader() as reader:
+            if reader is None:
                 return {(topic, partition): 0 for topic in topics for partition in range(self.partitions)}
-            return await self._ask(partial(rows.ends, db, self._layout.prefix, topics, self.partitions))
+            return await reader.ends(topics)
 
     async def close(self) -> None:
         """Let another process write. Commits that are under way are finished first."""
         await self._writer.close()
 
-    async def _new(
-        self, db: sqlite3.Connection, topics: Sequence[str], at: dict[tuple[str, int], int]
-    ) -> AsyncGenerator[Stored, None]:
-        """Records from the offsets `at`, which move on, to the present end."""
-        prefix = self._layout.prefix
-        for part, end in (await self._ask(partial(rows.ends, db, prefix, topics, self.partitions))).items():
-            while at[part] < end:
-                found = await self._ask(partial(rows.select, db, prefix, part, at[part], end, _CHUNK))
-                for record in found:
-                    yield record
-                at[part] = found[-1].offset + 1 if len(found) == _CHUNK else end
-
     @asynccontextmanager
-    async def _reader(self) -> AsyncIterator[sqlite3.Connection | None]:
+    async def _reader(self, *, older: bool = False) -> AsyncIterator[Reader | None]:
         """A connection of its own that cannot write; None where there is no journal yet."""
-        db = await self._ask(self._open_reader)
+        reader = Reader(self._path, self._layout, patience=self._patience)
         try:
-            yield db
+            yield reader if await reader.open(older=older) else None
         finally:
-            if db is not None:
-                db.close()
+            reader.close()
 
-    def _open_reader(self) -> sqlite3.Connection | None:
-        if not self._path.exists():
-            return None
-        db = connect(self._path, "ro", patience=self._patience)
-        try:
-            there = check(db, self._path, self._layout)
-        except BaseException:
-            db.close()
-            raise
-        if not there:
-            db.close()
-            return None
-        return db
 
-    async def _ask(self, task: Callable[[], T]) -> T:
-        try:
-            return await asyncio.to_thread(task)
-        except sqlite3.Error as error:
-            raise away(error, self._path) from error
+async def _new(reader: Reader, topics: Sequence[str], at: dict[tuple[str, int], int]) -> AsyncGenerator[Stored, None]:
+    """Records from the offsets `at`, which move on, to the present end."""
+    for part, end in (await reader.ends(topics)).items():
+        # A record that is replaced moves to the end: a bound would hide both from a reader that is not there yet.
+        bound = None if part[0] in COMPACTED else end
+        while at[part] < end:
+            found = await reader.select(part, at[part], bound, _CHUNK)
+            for record in found:
+                yield record
+            reached = found[-1].offset + 1 if found else end
+            at[part] = reached if len(found) == _CHUNK else max(reached, end)

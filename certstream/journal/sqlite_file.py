@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import quote
 
 from certstream.core.errors import Fatal
+from certstream.journal.sqlite_migrate import migrate, put_aside
 from certstream.ports import Fenced, JournalAway
 
 VERSION = 1
@@ -40,34 +42,46 @@ CREATE INDEX latest_deleted ON latest (timestamp) WHERE value IS NULL;
 
 
 class Lock:
-    """The right to write, held by this process until `release` or its death (flock on `<path>.lock`)."""
+    """The right to write, held by this process until `release` or its death (flock on `<path>.lock`).
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    The file holds the writer's process id, and below it `made` once there was a journal: an empty file then is a loss.
+    """
+
+    def __init__(self, path: Path, descriptor: int, *, made: bool) -> None:
         self._path = path
         self._descriptor = descriptor
+        self.made = made
 
     @classmethod
     def take(cls, journal: Path) -> Self:
-        """Raises Fatal with the process id of the writer that has it, or with why the file cannot be made."""
+        """Raises Fatal with the process id of the writer that has it, or with why the file cannot be made; JournalAway
+        where the disk is full."""
         path = journal.with_name(journal.name + ".lock")
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise Fatal(f"the journal {journal} cannot be locked: {error}; make its folder writable") from error
+            raise _unlockable(journal, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+            lock = cls(path, descriptor, made=_MADE in os.pread(descriptor, 64, 0))
+            lock._write()
         except BlockingIOError as error:
-            pid = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+            pid = os.pread(descriptor, 32, 0).decode(errors="replace").partition("\n")[0] or "unknown"
             os.close(descriptor)
             raise Fatal(
                 f"the journal {journal} is being written by process {pid}: stop that one first, or use another file"
             ) from error
         except OSError as error:
             os.close(descriptor)
-            raise Fatal(f"the journal {journal} cannot be locked: {error}") from error
-        return cls(path, descriptor)
+            raise _unlockable(journal, error) from error
+        return lock
+
+    def mark_made(self) -> None:
+        """Remember that there is a journal. Without room on the disk it is remembered the next time."""
+        if not self.made:
+            self.made = True
+            with suppress(OSError):
+                self._write()
 
     def check(self) -> None:
         """Raises Fenced when the lock file was removed or replaced: somebody else may then hold the new one."""
@@ -77,6 +91,37 @@ class Lock:
     def release(self) -> None:
         """Let another process write. The file stays: removing it would let two processes in."""
         os.close(self._descriptor)
+
+    def _write(self) -> None:
+        text = b"%d\n" % os.getpid() + (_MADE if self.made else b"")
+        os.pwrite(self._descriptor, text, 0)
+        os.ftruncate(self._descriptor, len(text))
+
+    @staticmethod
+    def remembers(journal: Path) -> bool:
+        """Whether a journal was made at this path, as the lock file says."""
+        try:
+            return _MADE in journal.with_name(journal.name + ".lock").read_bytes()
+        except OSError:
+            return False
+
+
+_MADE = b"made\n"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def lost(path: Path) -> Fatal:
+    """What to raise for a file without content where a journal was."""
+    return Fatal(
+        f"the journal {path} is empty, and was not: somebody cut it off, or the disk lost it; restore a copy, or remove"
+        " it to begin a new history"
+    )
+
+
+def _unlockable(journal: Path, error: OSError) -> Fatal | JournalAway:
+    if error.errno in _FULL:
+        return JournalAway(f"the journal {journal} cannot be locked: the disk is full: make room")
+    return Fatal(f"the journal {journal} cannot be locked: {error}; make its folder, and make it writable")
 
 
 def identity(file: Path | int) -> tuple[int, int] | None:
@@ -100,46 +145,68 @@ def connect(path: Path, mode: Literal["ro", "rw", "rwc"], *, patience: float) ->
     """A connection in autocommit mode, usable from any one thread at a time. Mode `rwc` makes the file. `patience`, in
     seconds: how long to wait for somebody else's lock. Raises sqlite3.Error."""
     uri = f"file:{quote(str(path))}?mode={mode}"
-    db = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
-    if mode != "ro":
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-        except BaseException:
-            db.close()
-            raise
-    return db
+    return sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None, check_same_thread=False)
 
 
-def prepare(db: sqlite3.Connection, path: Path, layout: Layout) -> None:
-    """Make the schema in a new file; check an old one. Raises Fatal as `check` does, sqlite3.Error."""
+def prepare(db: sqlite3.Connection, path: Path, layout: Layout, *, begun: bool) -> None:
+    """Make the schema in a new file; check an old one, and bring it to this version. `begun`: there was a journal in
+    it. Raises Fatal as `check` does, or where nothing is left of what was begun; JournalAway where there is no room for
+    the copy that is kept of an older file; sqlite3.Error."""
+    found = check(db, path, layout)  # before anything is changed: it may be somebody else's
+    if begun and found == 0:
+        raise lost(path)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    if 0 < found < VERSION:
+        put_aside(db, path, found)
     with transaction(db):
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+        if found == 0:
             for statement in _SCHEMA.split(";\n"):
                 db.execute(statement)
             settings = [("partitions", str(layout.partitions)), ("prefix", layout.prefix)]
             db.executemany("INSERT INTO setting VALUES (?, ?)", settings)
             db.execute(f"PRAGMA user_version = {VERSION}")
-        check(db, path, layout)
+        elif found < VERSION:
+            migrate(db, found, VERSION)
 
 
-def check(db: sqlite3.Connection, path: Path, layout: Layout) -> bool:
-    """Whether a file holds a journal already. Raises Fatal when it is a newer certstream's, or made otherwise."""
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+def check(db: sqlite3.Connection, path: Path, layout: Layout) -> int:
+    """The version of the journal in a file, 0 where there is none yet. Raises Fatal when it is a newer certstream's,
+    was made otherwise, or is some other program's."""
+    db.execute("BEGIN")  # of one moment: another process may be making it
+    try:
+        version = int(db.execute("PRAGMA user_version").fetchone()[0])
+        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        settings = dict(db.execute("SELECT name, value FROM setting")) if "setting" in tables else {}
+        cut = _cut_off(db, path)
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    if cut:
+        raise Fatal(f"the journal {path} is cut off in its last page; the file is damaged: restore a copy")
     if version > VERSION:
         raise Fatal(
             f"the journal {path} has version {version}, this certstream knows {VERSION}: use a newer certstream"
         )
-    if version == 0:
-        return False
-    settings = dict(db.execute("SELECT name, value FROM setting"))
+    if version == 0 and not tables:
+        return 0
+    if version == 0 or not {"partitions", "prefix"} <= settings.keys():
+        raise Fatal(f"{path} is the database of some other program, not a journal: use another file")
     found = Layout(partitions=int(settings["partitions"]), prefix=settings["prefix"])
     if found != layout:
         raise Fatal(
             f"the journal {path} was made with {found.partitions} partitions and prefix {found.prefix!r}, not with"
-            f" {layout.partitions} and {layout.prefix!r}: neither can be changed, use another file"
+            f" {layout.partitions} and {layout.prefix!r}: neither can be changed here; use another file, or"
+            " `certstream journal copy`"
         )
-    return True
+    return version
+
+
+def _cut_off(db: sqlite3.Connection, path: Path) -> bool:
+    """SQLite counts a page of which a part is missing, and reads zeros there. With a WAL the rest may be in that."""
+    pages, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    wal = path.with_name(path.name + "-wal")
+    return path.stat().st_size < pages * size and not (wal.exists() and wal.stat().st_size)
 
 
 @contextmanager

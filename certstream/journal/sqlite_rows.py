@@ -7,11 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from certstream.core.wire import STATE, Headers, Put, Stored
-from certstream.journal.layout import COMPACTED
+from certstream.core.wire import QUARANTINE, STATE, Headers, Put, Stored, kind_topic
+from certstream.journal.layout import COMPACTED, KINDS
 
-_WEEK_MS = 7 * 24 * 3600 * 1000
+DAY_MS = 24 * 3600 * 1000
+TOMBSTONES_MS = 7 * DAY_MS
 """Tombstones are kept this long, as in Kafka (contract: Topics)."""
+RETENTION_MS = {**{kind_topic(kind): 400 * DAY_MS for kind in KINDS}, QUARANTINE: 90 * DAY_MS}
+"""Topic → how long its records are kept, as `retention.ms` in schemas/asyncapi.yaml; the others keep all of them."""
+STEP = 1_000
+"""Records of one topic that are forgotten in one transaction, at most."""
 
 _INSERT = {
     "log": "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -26,7 +31,14 @@ _SELECT = (
     " AND offset >= ? AND offset < ? ORDER BY offset LIMIT ?"
 )
 
-Ends = dict[tuple[str, int], int]
+_FORGET = (
+    "DELETE FROM log WHERE rowid IN (SELECT rowid FROM (SELECT rowid, timestamp FROM log"
+    ' WHERE topic = ? AND "partition" = ? ORDER BY offset LIMIT ?) WHERE timestamp < ?)'
+)
+_FORGET_DELETED = (
+    "DELETE FROM latest WHERE rowid IN (SELECT rowid FROM latest WHERE value IS NULL AND timestamp < ?"
+    ' AND "partition" = ? LIMIT ?)'
+)
 
 
 def insert(db: sqlite3.Connection, prefix: str, partition: int, puts: Iterable[Put], timestamp: int) -> int | None:
@@ -50,19 +62,24 @@ def insert(db: sqlite3.Connection, prefix: str, partition: int, puts: Iterable[P
     return ends.get(prefix + STATE)
 
 
-def sweep_tombstones(db: sqlite3.Connection, partition: int, now: int) -> None:
-    """Forget deletions older than a week, inside of an open transaction. `now` in Unix milliseconds."""
-    query = 'DELETE FROM latest WHERE value IS NULL AND timestamp < ? AND "partition" = ?'
-    db.execute(query, (now - _WEEK_MS, partition))
+def forget(db: sqlite3.Connection, prefix: str, partition: int, now: int) -> bool:
+    """Delete what is older than its retention, inside of an open transaction; `now` in Unix milliseconds. At most
+    `STEP` records of a topic, the oldest: True when more may be left. The file does not shrink: its room is used again.
+    """
+    counts = [db.execute(_FORGET_DELETED, (now - TOMBSTONES_MS, partition, STEP)).rowcount]
+    for topic, kept in RETENTION_MS.items():
+        counts.append(db.execute(_FORGET, (prefix + topic, partition, STEP, now - kept)).rowcount)
+    return max(counts) == STEP
 
 
 def select(
-    db: sqlite3.Connection, prefix: str, part: tuple[str, int], start: int, end: int, limit: int
+    db: sqlite3.Connection, prefix: str, part: tuple[str, int], start: int, end: int | None, limit: int
 ) -> Sequence[Stored]:
     """At most `limit` records of one partition with offsets from `start` and below `end`, in order."""
+    bound = (1 << 62) if end is None else end
     topic, partition = part
     query = _SELECT.format(table=_table(topic))
-    found = db.execute(query, (prefix + topic, partition, start, end, limit)).fetchall()
+    found = db.execute(query, (prefix + topic, partition, start, bound, limit)).fetchall()
     return [
         Stored(topic, partition, offset, timestamp, key, value, _headers(headers))
         for offset, timestamp, key, value, headers in found
@@ -101,4 +118,10 @@ def _table(topic: str) -> str:
 
 
 def _headers(value: bytes | None) -> Headers:
-    return () if value is None else msgspec.msgpack.decode(value, type=Headers)
+    """Raises sqlite3.DatabaseError where they cannot be read: the file is damaged, and SQLite has not seen it."""
+    try:
+        return () if value is None else msgspec.msgpack.decode(value, type=Headers)
+    except msgspec.DecodeError as error:
+        damage = sqlite3.DatabaseError(f"the headers of a record cannot be read ({error})")
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage from error

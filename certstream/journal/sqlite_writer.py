@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from certstream.core.errors import Fatal
 from certstream.core.wire import STATE, Put, Stored
 from certstream.journal import sqlite_rows as rows
 from certstream.journal.ownership import Claim, Row
@@ -33,6 +34,8 @@ class Writer:
         self._db: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._closed = False
+        self._forgotten: dict[int, int] = {}
+        """partition → when the last record past its retention went, Unix milliseconds"""
 
     @property
     def locked(self) -> bool:
@@ -58,8 +61,7 @@ class Writer:
 
     async def state(self, partition: int, start: int, end: int | None, limit: int) -> Sequence[Stored]:
         """At most `limit` records of `state` with offsets from `start` and below `end`, in order."""
-        bound = (1 << 62) if end is None else end
-        return await self._run(lambda db: rows.select(db, self._layout.prefix, (STATE, partition), start, bound, limit))
+        return await self._run(lambda db: rows.select(db, self._layout.prefix, (STATE, partition), start, end, limit))
 
     async def close(self) -> None:
         """Let another process write, after what is under way."""
@@ -73,23 +75,40 @@ class Writer:
             raise RuntimeError("the journal was closed")
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: task(self._connection()))
 
+    async def hold(self) -> None:
+        """Take the lock of a journal that is there, and write nothing: nobody else writes until `close`."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._hold)
+
+    def _hold(self) -> None:
+        if not self.path.exists():
+            raise Fatal(f"there is no journal at {self.path}")
+        if self._lock is None:
+            self._lock, self._file = Lock.take(self.path), identity(self.path)
+
     def _claim(self, claim: Claim, db: sqlite3.Connection) -> tuple[Row | None, int]:
         before = rows.newest(db, self._layout.prefix, claim.shard, claim.key)
-        with transaction(db):
-            rows.sweep_tombstones(db, claim.shard, self._now())
-            end = rows.insert(db, self._layout.prefix, claim.shard, [claim.put()], self._now())
+        self._forgotten.pop(claim.shard, None)
+        end = self._commit(claim.shard, [claim.put()], db)
         assert end is not None, "the ownership row is in `state`"
         return (None if before is None else Row.read(before)), end
 
     def _commit(self, partition: int, puts: Sequence[Put], db: sqlite3.Connection) -> int | None:
+        """Whatever is past its retention goes with it: a step at the opening, then each day, until none is left."""
+        now, due = self._now(), False
         with transaction(db):
-            return rows.insert(db, self._layout.prefix, partition, puts, self._now())
+            if now - self._forgotten.get(partition, -rows.DAY_MS) >= rows.DAY_MS:
+                due = not rows.forget(db, self._layout.prefix, partition, now)
+            end = rows.insert(db, self._layout.prefix, partition, puts, now)
+        if due:
+            self._forgotten[partition] = now
+        return end
 
     def _connection(self) -> sqlite3.Connection:
         if self._lock is None:
             lock = Lock.take(self.path)
             try:
-                self._connect("rwc")
+                self._connect("rwc", begun=lock.made and self.path.exists())
+                lock.mark_made()
             except BaseException:
                 lock.release()
                 raise
@@ -98,12 +117,12 @@ class Writer:
         if identity(self.path) != self._file:
             # Writing on would fill a file that nobody can open, or one that knows nothing of what was committed.
             raise JournalAway(f"the journal {self.path} was removed or replaced while in use: put it back, or restart")
-        return self._db or self._connect("rw")
+        return self._db or self._connect("rw", begun=True)
 
-    def _connect(self, mode: Literal["rw", "rwc"]) -> sqlite3.Connection:
+    def _connect(self, mode: Literal["rw", "rwc"], *, begun: bool) -> sqlite3.Connection:
         db = connect(self.path, mode, patience=self._patience)
         try:
-            prepare(db, self.path, self._layout)
+            prepare(db, self.path, self._layout, begun=begun)
         except BaseException:
             db.close()
             raise

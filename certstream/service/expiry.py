@@ -17,12 +17,20 @@ AT_ONCE = 100
 """Certificates in one decision."""
 BEAT = 0.5
 """Seconds between looks at the calendar."""
+SET_BACK = 1.0
+"""Seconds by which the wall clock may fall behind before the calendar is built anew."""
 
 
 async def keep(ledger: Ledger, writer: Writer, clock: Clock) -> None:
     """Tell each threshold when it passes, for ever; hold them while the clock cannot be trusted, and say so."""
     held = False
+    ahead = _ahead(clock)
     while True:
+        if ahead - _ahead(clock) > SET_BACK:
+            # What was entered by the clock as it was then would come late, or, passed over, never.
+            ledger.schedule(clock.wall())
+            ahead = _ahead(clock)
+        ahead = max(ahead, _ahead(clock))
         due = ledger.calendar.next()
         if due is None or due > clock.wall():
             await asyncio.sleep(BEAT)
@@ -35,6 +43,11 @@ async def keep(ledger: Ledger, writer: Writer, clock: Clock) -> None:
             continue
         held = False
         await tell(ledger, writer, clock)
+
+
+def _ahead(clock: Clock) -> float:
+    """Seconds by which wall time is ahead of boot time: falls where the clock is set back."""
+    return clock.wall() / 1000 - clock.boot()
 
 
 async def tell(ledger: Ledger, writer: Writer, clock: Clock) -> None:

@@ -44,7 +44,7 @@ class Observer:
         self._calls, self._writer, self._doubts = calls, writer, doubts
         self._clock, self._metrics = clock, metrics
         self._held: list[Answer] = []
-        self._forget_at = 4096
+        self._forget_at = 0.0
 
     async def commit(self, act: Callable[[Draft], T]) -> T:
         """Decide and commit."""
@@ -70,13 +70,15 @@ class Observer:
     def _note(self, answer: Answer, observed: Observed) -> None:
         self.ledger.mark_shown(observed.unchanged, answer.sent_at)
         self._doubts.want(observed.look_up)
+        self.ledger.contested.update(observed.contested)
         if observed.quarantined:
             self._metrics.quarantined.labels(self.ledger.name).inc(observed.quarantined)
             log.warning("records.quarantined", extra={"account": self.ledger.name, "count": observed.quarantined})
         self._metrics.certificates.labels(self.ledger.name).set(self.ledger.live())
-        if len(self.ledger.facts) > self._forget_at:
-            self.ledger.forget_facts(self._clock.monotonic() - 2 * OLD)
-            self._forget_at = max(4096, 2 * len(self.ledger.facts))
+        now = self._clock.monotonic()
+        if now >= self._forget_at:
+            self.ledger.forget_facts(now - 2 * OLD)
+            self._forget_at = now + OLD
 
     async def believable(self) -> bool:
         """At the end of a sweep: first sights that are still held make the account suspect."""

@@ -164,7 +164,7 @@ class Poller:
         if not await self._observer.believable():
             return Verdict(False, 0, FOREIGN)
         verdict = sweep.verdict(self.ledger.moves, self._shortfall)
-        self._shortfall = verdict.shortfall if not verdict.complete else None
+        self._shortfall = verdict.shortfall or None
         self._forward = not sweep.forward
         self._size = sweep.size
         self.note = verdict.why

@@ -191,6 +191,18 @@ def test_a_clock_that_jumps_is_found_out_until_it_jumps_back() -> None:
     assert anchor.agrees(wall=DAY, boot=702.0, newest=0)
 
 
+def test_the_newest_event_before_the_start_bounds_the_clock_not_what_this_process_told() -> None:
+    world = watching(record("a"))
+    assert world.ledger.newest == START
+    restored = world.restored()
+    assert restored.head is not None
+    assert restored.newest == restored.head.time
+    world.skew = 1000 * DAY
+    world.page(record("a", Days=1))
+    world.ledger.schedule(world.wall)
+    assert world.ledger.newest == START
+
+
 # --- Replaces ---------------------------------------------------------------------------------------------------------
 
 OLD = record("old", SubjectDN="CN=x", AfterDate=START + 10 * DAY)
@@ -210,7 +222,7 @@ NEW = record("new", SubjectDN="CN=x", BeforeDate=START, Sans=OLD["Sans"])
         ({"AfterDate": START + 40 * DAY}, {}, False),
         ({}, {"AfterDate": START + 10 * DAY}, False),
         ({}, {"AfterDate": START + 9 * DAY}, False),
-        ({"BeforeDate": START + 1}, {}, False),
+        ({}, {"BeforeDate": START - 101 * DAY}, False),
         ({"AfterDate": None}, {}, False),
         ({"BeforeDate": None}, {}, True),
         ({"SubjectDN": None}, {"SubjectDN": None}, False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from certstream.core.times import threshold, thresholds
-from tests.core.world import DAY, START, World, record, watching
+from tests.core.world import DAY, START, World, kind_of, record, watching
 
 
 def expiring(days: float, **fields: object) -> dict[str, object]:
@@ -44,6 +44,7 @@ def test_parts_of_the_lifetime_fire() -> None:
 @pytest.mark.parametrize("text", ["10d", "11d", "240h"])
 def test_a_threshold_as_long_as_the_lifetime_never_fires(text: str) -> None:
     world = watching(expiring(5, BeforeDate=START - 5 * DAY), texts=(text,))
+    assert [kind_of(event) for event in world.events] == ["discovered", "baselined", "digest"]
     assert walk(world, 6) == [(5, "expired", None)]
 
 

@@ -62,7 +62,7 @@ class Account:
             found = [bytes(one).decode() for one in page.records]
             for name in found:
                 if self.inventory.number(name) is None:
-                    self.inventory.put(name, ROW, BYTES)
+                    self.inventory.put(name, BYTES)
                     self.moves += 1
             sweep.answered(number, page)
             numbers = [self.inventory.number(name) for name in found]
@@ -81,7 +81,7 @@ def account(count: int) -> Account:
     """An account whose certificates are all known."""
     made = Account([f"r{number}" for number in range(count)])
     for row in made.rows:
-        made.inventory.put(row, ROW, BYTES)
+        made.inventory.put(row, BYTES)
     return made
 
 
@@ -240,6 +240,17 @@ def test_a_lie_about_the_total_never_makes_a_sweep_complete_nor_endless(
         if forward and name in ("zero", "one", "huge", "none"):
             assert world.seen(sweep) == set(world.rows)
         assert asked >= 1
+
+
+@pytest.mark.parametrize("forward", [True, False])
+@pytest.mark.parametrize("totals", [(8, 10**18), (10**18, 8), (10**18, 10**18)])
+def test_the_largest_total_costs_no_time(forward: bool, totals: tuple[int, int]) -> None:
+    sweep = Sweep(forward=forward, size=5, total=totals[0], moves=0)
+    sweep.answered(sweep.first, Page([b""] * 5, totals[0], None, None, None))
+    number = sweep.next()
+    assert number is not None
+    sweep.answered(number, Page([b""] * 3, totals[1], None, None, None))
+    sweep.next()
 
 
 def test_a_promise_that_is_never_kept_is_accepted_when_the_next_sweep_misses_as_much() -> None:

@@ -106,6 +106,7 @@ class World:
         """Observe one answer and commit."""
         seen = self.commit(lambda draft: observe(draft, answer, decides=decides, **more))
         self.ledger.mark_shown(seen.unchanged, answer.sent_at)
+        self.ledger.contested.update(seen.contested)
         return seen
 
     def page(self, *records: Record | bytes, wait: float = 1.0, **more: Any) -> list[str]:

@@ -18,7 +18,7 @@ import pytest
 from certstream.journal import sqlite
 from certstream.service import calls, poller, supervisor
 
-AT_ONCE = 10
+AT_ONCE = 16
 """Worlds at a time: more would make them wait for the processor."""
 
 LONGEST = 45.0

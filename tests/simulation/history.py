@@ -21,7 +21,7 @@ from certstream.ports import Fenced
 from certstream.service.clock import Clock
 from certstream.service.opening import Ownership
 from certstream.service.supervisor import Supervisor
-from tests.simulation.broker import Broker
+from tests.simulation.broker import COMMITTED, Broker
 from tests.simulation.inventory import Present
 from tests.simulation.kafka import Cluster
 from tests.simulation.loop import EPOCH, Loop, Process, Stuck
@@ -70,6 +70,10 @@ class Played:
     end: float
     problems: list[str] = field(default_factory=list)
     steps: int = 0
+
+    @property
+    def events(self) -> int:
+        return sum(record.topic == "events" for record in self.broker.records(PREFIX))
 
 
 class History:
@@ -158,6 +162,7 @@ class History:
         self.cluster.freeze(False)
         self._armed = None
         self._offsets = [0.0, 0.0]
+        self._show()
         for run in self.runs:
             if run.process.paused:
                 self.loop.wake(run.process)
@@ -176,6 +181,8 @@ class History:
 
     def _wrong(self) -> list[str]:
         texts = self.plan.thresholds
+        if not self._baselined():
+            return ["no baseline"]
         return self.present.wrong(texts[-1] if len(texts) == 1 else None)
 
     async def _finish(self) -> None:
@@ -270,8 +277,9 @@ class History:
             "suspend": partial(self._pause, slept=True),
             "second": lambda fault: self.start(),
             "jump": self._jump,
-            "hide": partial(self._hide, part=0.1),
-            "hide.many": partial(self._hide, part=0.6),
+            "hide": self._hide,
+            "hide.many": self._hide,
+            "foreign": self._hide,
             "compact": lambda fault: self.broker.compact(f"{PREFIX}state"),
             "kafka.stale": self._stale,
         }
@@ -312,5 +320,34 @@ class History:
         self.cluster.freeze(True)
         self.loop.outside(fault.length, self.cluster.freeze, False)
 
-    def _hide(self, fault: Fault, *, part: float) -> None: ...
+    def _hide(self, fault: Fault) -> None:
+        """The service is wrong for a while: it hides a few certificates and finds none ("hide"), hides most of them
+        ("hide.many"), or shows another user's ("foreign")."""
+        names = sorted(self.population.present)
+        if not self._baselined() or self.plan.certificates < 8 or self.upstream.hidden or self.upstream.foreign:
+            return
+        if fault.kind == "foreign":
+            self.upstream.foreign = True
+        else:
+            count = 2 if fault.kind == "hide" else int(len(names) * 0.7)
+            self.upstream.hidden = frozenset(names[:count])
+        self.upstream.blind = fault.kind != "hide.many"
+        self.loop.outside(fault.length, self._show)
 
+    def _baselined(self) -> bool:
+        return any(
+            entry.state == COMMITTED and b"account.baselined" in (entry.message[1] or b"")
+            for (topic, _), log in self.broker.logs()
+            if topic == f"{PREFIX}events"
+            for entry in log.entries
+        )
+
+    def _show(self) -> None:
+        """Lists are right again; look-ups a little later, or one that is wrong could be vouched for by one that is
+        right, which no rule guards against."""
+        self.upstream.hidden, self.upstream.foreign = frozenset(), False
+        self.loop.outside(10.0, self._see)
+
+    def _see(self) -> None:
+        if not self.upstream.hidden and not self.upstream.foreign:
+            self.upstream.blind = False

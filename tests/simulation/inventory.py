@@ -40,11 +40,11 @@ class Present:
 
     def _untold(self, row: dict[str, Any], shown: Form, thresholds: tuple[str, ...]) -> str | None:
         after, before = shown.not_after, shown.not_before
-        if shown.revoked or after is None or before is None:
+        if shown.revoked or after is None or before is None or row["lifecycle"] == "expired":
             return None
         now = EPOCH + self._population.now() - SOON
         if now >= after:
-            return None if row["lifecycle"] == "expired" else "expired, and not told"
+            return "expired, and not told"
         points = [
             (point, text)
             for text in thresholds

@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 from asyncio import events
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class _Task(asyncio.Task[T]):
     """Sets of tasks are iterated in the order of their numbers, not of their addresses."""
 
     number = 0
+    process: Process | None = None
 
     def __hash__(self) -> int:
         return self.number
@@ -59,11 +61,13 @@ class Loop(asyncio.BaseEventLoop):
 
     def __init__(self, *, limit: float = 3600.0) -> None:
         super().__init__()
+        self._ready: deque[Any]
         self.now = 0.0
         self.limit = limit
         self.failures: list[str] = []
         """exceptions that nobody caught"""
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._graveyard: list[object] = []
         self._numbers = itertools.count()
         self._tasks = itertools.count(1)
         self._outside = copy_context()
@@ -115,7 +119,10 @@ class Loop(asyncio.BaseEventLoop):
     def kill(self, process: Process) -> None:
         """Nothing of it runs any more."""
         process.alive = False
-        process.backlog.clear()
+        # Kept, or its coroutines would be closed, and run their `finally`, when the last reference goes.
+        self._graveyard += [task for task in asyncio.all_tasks(self) if getattr(task, "process", None) is process]
+        self._graveyard.append(process.backlog)
+        process.backlog = []
 
     def pause(self, process: Process) -> None:
         """SIGSTOP, or the host falls asleep."""
@@ -127,7 +134,7 @@ class Loop(asyncio.BaseEventLoop):
         process.lag += slept
         if slept:
             self._timers = [
-                (due + slept if handle._context.get(PROCESS) is process else due, number, handle)
+                (due + slept if _context(handle).get(PROCESS) is process else due, number, handle)
                 for due, number, handle in self._timers
             ]
             heapq.heapify(self._timers)
@@ -139,12 +146,14 @@ class Loop(asyncio.BaseEventLoop):
         return self._outside.copy().run(self.run_until_complete, work)
 
     def close(self) -> None:
-        self._timers.clear()
         super().close()
+        self._timers.clear()
+        self._graveyard.clear()
 
     def _make_task(self, loop: Any, work: Any, context: Context | None = None, **names: Any) -> asyncio.Task[Any]:
         task: _Task[Any] = _Task.__new__(_Task)
         task.number = next(self._tasks)
+        task.process = PROCESS.get() if context is None else context.get(PROCESS)
         task.__init__(work, loop=self, context=context, **names)  # type: ignore[misc]
         return task
 
@@ -191,6 +200,11 @@ class Loop(asyncio.BaseEventLoop):
     def _process_events(self, event_list: Any) -> None: ...
 
     def _write_to_self(self) -> None: ...
+
+
+def _context(handle: asyncio.Handle) -> Context:
+    context: Context = handle._context  # type: ignore[attr-defined]
+    return context
 
 
 def running() -> Loop:

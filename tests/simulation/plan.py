@@ -21,7 +21,8 @@ KAFKA = (
 )
 API = ("api.drop", "api.lost", "api.error", "api.garbled", "api.slow", "api.late", "api.stale", "api.away")
 PROCESS = ("kill", "kill", "kill", "kill.sent", "kill.applied", "stop", "pause", "suspend", "second", "jump")
-RARE = ("api.denied", "hide", "hide.many", "compact")
+RARE = ("api.denied", "compact")
+WRONG = ("hide", "hide.many", "foreign")
 THRESHOLDS = (("40s", "15s"), ("60s", "25%", "8s"), ("30s",), ("50%", "20s", "5s"))
 
 
@@ -87,6 +88,8 @@ def draw(seed: int) -> Plan:
 
 
 def _faults(dice: Random, calm: float) -> tuple[Fault, ...]:
+    if dice.random() < 0.08:
+        return (Fault(2 + dice.random() * calm / 2, dice.choice(WRONG), dice.choice((8.0, 20.0))),)
     count = dice.choice((0, 1, 2, 4, 8))
     return tuple(sorted((_fault(dice, calm) for _ in range(count)), key=lambda fault: fault.at))
 
@@ -111,8 +114,6 @@ def _fault(dice: Random, calm: float) -> Fault:
         length = dice.choice((2.0, 10.0, 30.0))
     elif kind in ("pause", "suspend", "second"):
         length = dice.choice((0.3, 2.0, 7.0, 20.0))
-    elif kind.startswith("hide"):
-        length = dice.choice((8.0, 20.0))
     return Fault(round(at, 3), kind, length, dice.choice((0.05, 0.3, 1.0)), round(size, 3))
 
 
@@ -120,9 +121,12 @@ def _deeds(dice: Random, calm: float, *, stale: bool) -> tuple[Deed, ...]:
     """Changes of the list. Under replicas that lag, ordinary fields keep still: only first sights, deletions and
     revocations are guarded against them (design: Replicas lag)."""
     count = dice.choice((0, 4, 12, 30))
-    kinds = ["issue", "issue", "renew", "revoke", "delete", "delete", "return"]
+    kinds = ["issue", "issue", "renew", "revoke", "delete", "delete"]
+    # Not both: the judge takes what vanishes and appears for silent only while it was not gone in between.
+    returning = dice.random() < 0.6
+    kinds.append("return" if returning else "issue")
     if not stale:
-        kinds += ["edit", "edit", "prolong", "silent", "pem"]
+        kinds += ["edit", "edit", "prolong", "pem", "edit" if returning else "silent"]
     if dice.random() < 0.15:
         count = dice.choice((60, 120))
         kinds += ["issue", "delete"] * 4

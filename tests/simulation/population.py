@@ -87,7 +87,9 @@ class Population:
                 identifier = self._picked(self._gone, deed.pick)
                 old = self._gone.pop(identifier)
                 self._returned.add(identifier)
-                self._place(identifier, _Certificate(old.version + 1, {**old.fields, "Status": "ISSUE"}), "issue")
+                fields = {**old.fields, "Status": "ISSUE"}
+                fields.pop("Whatever", None)
+                self._place(identifier, _Certificate(old.version + 1, fields), "issue")
         elif self.present:
             identifier = self._picked(self.present, deed.pick)
             self._change(deed.what, identifier, self.present[identifier])

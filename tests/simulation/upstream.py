@@ -24,6 +24,11 @@ USER = "1000000000000001"
 BEFORE = ("api.away", "api.drop", "api.connect")
 AT_ARRIVAL = ("api.lost", "api.error", "api.garbled", "api.denied", "api.cut")
 
+FOREIGN = [
+    Shown(f"foreign{number}", None, b'{"Identifier":"foreign%d","Status":"ISSUE","CommonName":"x"}' % number)
+    for number in range(9)
+]
+
 
 @dataclass(slots=True, eq=False)
 class _Under:
@@ -53,8 +58,10 @@ class Upstream:
     calls: list[Call] = field(default_factory=list)
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=11))
     sent: int = 0
-    hidden: Callable[[Shown], bool] | None = None
+    hidden: frozenset[str] = frozenset()
     """what a broken index does not list; look-ups of it find nothing"""
+    foreign: bool = False
+    """the list is another user's"""
     blind: bool = False
     """every look-up finds nothing"""
 
@@ -111,14 +118,12 @@ class Upstream:
         self.loop.outside(back, self._answer, under, rows, total, seen)
 
     def _content(self, under: _Under, listing: Listing) -> tuple[list[Shown], int]:
+        rows = [row for _, row in listing if row.identifier not in self.hidden]
         if under.identifier is not None:
-            found = [
-                row
-                for _, row in listing
-                if row.identifier == under.identifier and not self.blind and not (self.hidden and self.hidden(row))
-            ]
+            found = [row for row in rows if row.identifier == under.identifier and not self.blind]
             return found, len(found)
-        rows = [row for _, row in listing if not (self.hidden and self.hidden(row))]
+        if self.foreign:
+            rows = FOREIGN
         first = (under.page - 1) * under.size
         return rows[first : first + under.size], len(rows)
 
@@ -184,7 +189,7 @@ class SimulatedSource:
                 under = self.upstream.call(page, size, identifier)
                 found, date = await under.answer
         except BaseException as error:
-            if under is not None:
+            if under is not None and not isinstance(error, GeneratorExit):
                 self.upstream.abort(under)
             if isinstance(error, TimeoutError):
                 raise Transient("the deadline passed") from error
