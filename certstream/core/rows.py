@@ -138,7 +138,7 @@ def _binary(name: str, text: Any) -> bytes:
     if not isinstance(text, str):
         return b""
     if name in _INSTANTS:
-        return parse_rfc3339(text).to_bytes(6, "big", signed=True)
+        return parse_rfc3339(text).to_bytes(7, "big", signed=True)
     return bytes.fromhex(text) if _HEX.fullmatch(text) else b""
 
 

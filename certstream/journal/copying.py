@@ -80,7 +80,7 @@ async def copy(
     finally:
         await moving.close(release=False)
     accounts = {account.decode(): number for account, number in sorted(moving.shards_of.items())}
-    return Copied(accounts, {topic: sums[topic].result() for topic in TOPICS}, time.monotonic() - began)
+    return Copied(accounts, {topic: sums[topic] for topic in TOPICS}, time.monotonic() - began)
 
 
 @dataclass(slots=True)
@@ -148,7 +148,7 @@ class _Moving:
 
     async def topic(
         self, source: Journal, topic: str, ends: Mapping[tuple[str, int], int], found: _Found, progress: Progress
-    ) -> Digest:
+    ) -> Counted:
         """All of it but heads. Returns what was read, heads included."""
         digest, done, most = Digest(topic), 0, sum(end for part, end in ends.items() if part[0] == topic)
         progress("copy", topic, 0, most)
@@ -164,7 +164,7 @@ class _Moving:
                 await self._put(number, Put(topic, record.key, record.value, record.headers))
         await self._flush_all()
         progress("copy", topic, done, done)
-        return digest
+        return digest.result()
 
     async def finish(self, found: _Found) -> None:
         """The heads, which are read back; then that it is complete, shard by shard: each one that says so is right."""
@@ -224,20 +224,20 @@ class _Moving:
         return self._shards[number]
 
 
-async def _compare(target: Journal, sums: Mapping[str, Digest], found: _Found, progress: Progress) -> None:
+async def _compare(target: Journal, sums: Mapping[str, Counted], found: _Found, progress: Progress) -> None:
     """Read everything back. Heads are not there yet: they are lent to it."""
     for topic in _ORDER:
-        digest, done, most = Digest(topic), 0, sums[topic].result().records
+        digest, done, wanted = Digest(topic), 0, sums[topic]
         async for record in target.read([topic]):
             done += 1
             if done % RECORDS == 0:
-                progress("verify", topic, done, most)
+                progress("verify", topic, done, wanted.records)
             if topic != STATE or not own(record.key):
                 digest.add(record)
         if topic == STATE:
             for head in found.heads.values():
                 digest.add(head)
-        wanted, read = sums[topic].result(), digest.result()
+        read = digest.result()
         progress("verify", topic, read.records, wanted.records)
         if read != wanted:
             _differ(topic, wanted, read)

@@ -80,7 +80,10 @@ class Digest:
         """Of all that was added."""
         accounts = {account: running.digest() for account, running in self._running.items()}
         for account, newest in self._newest.items():
-            accounts[account] = hashlib.sha256(b"".join(newest.values())).digest()
+            content = hashlib.sha256()
+            for one in newest.values():
+                content.update(one)
+            accounts[account] = content.digest()
         whole = hashlib.sha256(msgspec.msgpack.encode(sorted(accounts.items())))
         return Counted(self._records + sum(map(len, self._newest.values())), whole.hexdigest())
 

@@ -205,8 +205,14 @@ def check(db: sqlite3.Connection, path: Path, layout: Layout) -> int:
 def _cut_off(db: sqlite3.Connection, path: Path) -> bool:
     """SQLite counts a page of which a part is missing, and reads zeros there. With a WAL the rest may be in that."""
     pages, size = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-    wal = path.with_name(path.name + "-wal")
-    return path.stat().st_size < pages * size and not (wal.exists() and wal.stat().st_size)
+    return _size(path) < pages * size and _size(path.with_name(path.name + "-wal")) == 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @contextmanager

@@ -43,6 +43,7 @@ def put_aside(db: sqlite3.Connection, path: Path, version: int) -> Path:
         part.unlink(missing_ok=True)
         with closing(sqlite3.connect(part)) as copy:
             db.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, which nobody makes two more of by looking at it
         _sync(part)
         part.rename(target)
         _sync(path.parent)

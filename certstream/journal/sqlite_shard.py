@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from certstream.core.errors import Fatal
 from certstream.core.wire import Put
-from certstream.journal.copying_records import refuse_incomplete
 from certstream.journal.ownership import Claim, own
 from certstream.journal.sqlite_file import told
 from certstream.journal.sqlite_writer import Writer
@@ -84,11 +83,10 @@ class SqliteShard:
 
     async def restore(self, end: int | None, *, deleted: bool) -> None:
         """Apply the rows of `state` that were not applied yet, those below offset `end`; with `deleted` tombstones
-        too. Raises Fatal where the journal is an incomplete copy, sqlite3.Error."""
+        too. Raises sqlite3.Error."""
         while True:
             found = await self._writer.state(self.number, self._position, end, _CHUNK)
             for record in found:
-                refuse_incomplete(record.key, record.value)
                 if not own(record.key) and (deleted or record.value is not None):
                     self._apply(record.key, record.value)
                 self._position = record.offset + 1

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 from certstream.core.errors import Fatal
 from certstream.core.wire import STATE, Put, Stored
 from certstream.journal import sqlite_rows as rows
+from certstream.journal.copying_records import Mark, refuse_incomplete
 from certstream.journal.ownership import Claim, Row
 from certstream.journal.sqlite_file import Layout, Lock, connect, identity, prepare, transaction
 from certstream.ports import JournalAway
@@ -123,6 +124,10 @@ class Writer:
         db = connect(self.path, mode, patience=self._patience)
         try:
             prepare(db, self.path, self._layout, begun=begun)
+            if mode == "rwc":  # whoever copies into it began when it was empty
+                for number in range(self._layout.partitions):
+                    key = Mark.key(number)
+                    refuse_incomplete(key, rows.newest(db, self._layout.prefix, number, key))
         except BaseException:
             db.close()
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import os
 import resource
@@ -104,6 +105,21 @@ async def test_a_file_that_is_no_journal_is_refused(place: SqlitePlace) -> None:
 async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(Fatal, match=r"missing/certstream\.db cannot be locked"):
         await opened(SqliteJournal(tmp_path / "missing" / "certstream.db"))
+
+
+async def test_a_lock_without_room_on_the_disk_is_tried_again_later(
+    place: SqlitePlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, text: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(JournalAway, match="cannot be locked: the disk is full: make room"):
+            await opened(place.journal())
+    journal = place.journal()
+    await opened(journal)
+    await journal.close()
 
 
 @contextmanager

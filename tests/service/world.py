@@ -26,7 +26,7 @@ from certstream.service.supervisor import Supervisor
 from certstream.simulator import DEFAULT_KEY, DEFAULT_USER, Simulator, SimulatorConfig
 from tests.service.audit import TOPICS, faults, pace
 
-PATIENCE = 12.0
+PATIENCE = 40.0
 """Seconds after which a condition is given up."""
 SECRET = DEFAULT_USER.secret
 

@@ -128,4 +128,8 @@ def _progress(played: Played, report: Report) -> Iterator[Violation]:
         sweep = pages * 1.1 * gap + 3 * plan.latency + plan.sweep_every
         bound = 3 * sweep + 2 * plan.staleness + 4
         if report.delays[-1] > bound:
-            yield Violation("slow", "events", f"one was told after {report.delays[-1]:.1f} s, {bound:.1f} allow two sweeps and one that the list moved under")
+            yield Violation(
+                "slow",
+                "events",
+                f"one was told after {report.delays[-1]:.1f} s, {bound:.1f} allow two sweeps and a spoilt one",
+            )

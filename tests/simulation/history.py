@@ -7,9 +7,7 @@ import gc
 import logging
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from random import Random
 from typing import Any
 
@@ -22,13 +20,15 @@ from certstream.service.clock import Clock
 from certstream.service.opening import Ownership
 from certstream.service.supervisor import Supervisor
 from tests.simulation.broker import COMMITTED, Broker
+from tests.simulation.cluster import Cluster
+from tests.simulation.faults import Faults
 from tests.simulation.inventory import Present
-from tests.simulation.kafka import Cluster
+from tests.simulation.kafka import clients
 from tests.simulation.loop import EPOCH, Loop, Process, Stuck
 from tests.simulation.plan import Plan
 from tests.simulation.population import Population
 from tests.simulation.upstream import SimulatedSource, Upstream
-from tests.simulation.weather import Fault, Weather
+from tests.simulation.weather import Weather
 
 PREFIX = "certstream."
 PARTITIONS = 4
@@ -81,6 +81,7 @@ class History:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self._faults = Faults(self)
         self.loop = loop = Loop(limit=plan.calm + BUSY + GRACE + WHOLE + 60)
         self.weather = Weather(loop, self._dice("weather"), plan.faults)
         self.population = Population(loop, order=plan.order, dice=self._dice("population"), lives=plan.lives)
@@ -95,15 +96,14 @@ class History:
         )
         self.broker = Broker(loop, partitions=PARTITIONS, dice=self._dice("broker"))
         self.cluster = Cluster(
-            loop, self.broker, self.weather, self._dice("cluster"), PREFIX, plan.broker_latency, self._on_end
+            loop, self.broker, self.weather, self._dice("cluster"), PREFIX, plan.broker_latency, self._faults.on_end
         )
         self.present = Present(self.broker, self.population, PREFIX)
         self.runs: list[Run] = []
         self.problems: list[str] = []
         self.wrong: list[str] = []
-        self._offsets = [0.0, 0.0]
+        self.offsets = [0.0, 0.0]
         self._started = 0
-        self._armed: str | None = None
         self._over = False
 
     def _dice(self, name: str) -> Random:
@@ -143,11 +143,11 @@ class History:
         for deed in self.plan.deeds:
             self.loop.outside(deed.at, self.population.happen, deed)
         for fault in self.plan.faults:
-            self.loop.outside(fault.at, self._strike, fault)
+            self.loop.outside(fault.at, self._faults.strike, fault)
         self.start()
         keeper = asyncio.ensure_future(self._look_after())
         await asyncio.sleep(self.plan.calm)
-        self._calm()
+        self._faults.calm()
         caught_up = await self._catch_up()
         if self.plan.whole and caught_up is not None:
             await asyncio.sleep(max(0.0, self.plan.calm + GRACE + WHOLE - self.loop.now))
@@ -155,17 +155,6 @@ class History:
         await keeper
         await self._finish()
         return caught_up
-
-    def _calm(self) -> None:
-        """Nothing goes wrong any more."""
-        self.weather.calm = True
-        self.cluster.freeze(False)
-        self._armed = None
-        self._offsets = [0.0, 0.0]
-        self._show()
-        for run in self.runs:
-            if run.process.paused:
-                self.loop.wake(run.process)
 
     async def _catch_up(self) -> float | None:
         """Until what was published is what is true: seconds since the calm, None where it never is."""
@@ -181,26 +170,34 @@ class History:
 
     def _wrong(self) -> list[str]:
         texts = self.plan.thresholds
-        if not self._baselined():
+        if not self.baselined():
             return ["no baseline"]
         return self.present.wrong(texts[-1] if len(texts) == 1 else None)
 
+    def baselined(self) -> bool:
+        return any(
+            entry.state == COMMITTED and b"account.baselined" in (entry.message[1] or b"")
+            for (topic, _), log in self.broker.logs()
+            if topic == f"{PREFIX}events"
+            for entry in log.entries
+        )
+
     async def _finish(self) -> None:
         """Stop in order, or not at all."""
-        for run in self._living():
+        for run in self.living():
             if self.plan.seed % 2:
                 run.stop.set()
             else:
                 self.loop.kill(run.process)
         for _ in range(int(STOPS)):
-            if self._living():
+            if self.living():
                 await asyncio.sleep(1.0)
-        for run in self._living():
+        for run in self.living():
             self.problems.append(f"{run.process.name} did not stop within {STOPS:g} s")
 
     # --- Processes ---------------------------------------------------------------------------------------------------
 
-    def _living(self) -> list[Run]:
+    def living(self) -> list[Run]:
         return [run for run in self.runs if run.process.alive and run.ended is None]
 
     def start(self) -> None:
@@ -220,7 +217,7 @@ class History:
             return 1000.0 + self.loop.now
 
         def wall() -> int:
-            return round((EPOCH + self.loop.now + self._offsets[process.host]) * 1000)
+            return round((EPOCH + self.loop.now + self.offsets[process.host]) * 1000)
 
         def source(account: Account, ownership: Ownership) -> SimulatedSource:
             return SimulatedSource(self.upstream, ownership, wall)
@@ -236,10 +233,8 @@ class History:
         )
         texts = plan.thresholds[min(number, len(plan.thresholds) - 1)]
         config = Config(journal="kafka://sim:9092", thresholds=parsed(texts), accounts=(account,))
-        clock = Clock(
-            monotonic=self.loop.time, boot=boot, wall=wall, random=Random(f"{plan.seed}/{process.name}")
-        )
-        kafka = replace(kafka_config(config), clients=self.cluster.clients(), instance=process.name)
+        clock = Clock(monotonic=self.loop.time, boot=boot, wall=wall, random=Random(f"{plan.seed}/{process.name}"))
+        kafka = replace(kafka_config(config), clients=clients(self.cluster), instance=process.name)
         journal = KafkaJournal(kafka, clock=boot)
         return build(config, clock=clock, journal=journal, source=source)
 
@@ -258,96 +253,5 @@ class History:
         dice = self._dice("restarts")
         while not self._over:
             await asyncio.sleep(0.1 + 2.0 * dice.random() ** 2)
-            if not self._living() and not self._over:
+            if not self.living() and not self._over:
                 self.start()
-
-    # --- Faults ------------------------------------------------------------------------------------------------------
-
-    def _on_end(self, moment: str) -> None:
-        """A transaction's end was sent, or applied: whoever is to die there dies."""
-        if self._armed == f"kill.{moment}":
-            self._armed = None
-            self._kill(0.0)
-
-    def _strike(self, fault: Fault) -> None:
-        deeds: dict[str, Callable[[Fault], None]] = {
-            "kill": lambda fault: self._kill(fault.size),
-            "stop": self._stop,
-            "pause": partial(self._pause, slept=False),
-            "suspend": partial(self._pause, slept=True),
-            "second": lambda fault: self.start(),
-            "jump": self._jump,
-            "hide": self._hide,
-            "hide.many": self._hide,
-            "foreign": self._hide,
-            "compact": lambda fault: self.broker.compact(f"{PREFIX}state"),
-            "kafka.stale": self._stale,
-        }
-        if fault.kind in ("kill.sent", "kill.applied"):
-            self._armed = fault.kind
-        elif fault.kind in deeds:
-            deeds[fault.kind](fault)
-
-    def _kill(self, size: float) -> None:
-        """Kill the newest after some more of its callbacks."""
-        for run in self._living()[-1:]:
-            run.process.die_at = run.process.steps + int(size * 300)
-
-    def _stop(self, fault: Fault) -> None:
-        for run in self._living()[-1:]:
-            run.stop.set()
-
-    def _pause(self, fault: Fault, *, slept: bool) -> None:
-        for run in self._living()[:1]:
-            self.loop.pause(run.process)
-            self.loop.outside(fault.length, self._wake, run.process, fault.length if slept else 0.0)
-            if fault.share < 0.5:
-                self.start()
-
-    def _wake(self, process: Process, slept: float) -> None:
-        if process.paused:
-            self.loop.wake(process, slept=slept)
-
-    def _jump(self, fault: Fault) -> None:
-        host = int(fault.share * 10) % 2
-        self._offsets[host] += fault.size
-        self.loop.outside(fault.length, self._jump_back, host)
-
-    def _jump_back(self, host: int) -> None:
-        self._offsets[host] = 0.0
-
-    def _stale(self, fault: Fault) -> None:
-        self.cluster.freeze(True)
-        self.loop.outside(fault.length, self.cluster.freeze, False)
-
-    def _hide(self, fault: Fault) -> None:
-        """The service is wrong for a while: it hides a few certificates and finds none ("hide"), hides most of them
-        ("hide.many"), or shows another user's ("foreign")."""
-        names = sorted(self.population.present)
-        if not self._baselined() or self.plan.certificates < 8 or self.upstream.hidden or self.upstream.foreign:
-            return
-        if fault.kind == "foreign":
-            self.upstream.foreign = True
-        else:
-            count = 2 if fault.kind == "hide" else int(len(names) * 0.7)
-            self.upstream.hidden = frozenset(names[:count])
-        self.upstream.blind = fault.kind != "hide.many"
-        self.loop.outside(fault.length, self._show)
-
-    def _baselined(self) -> bool:
-        return any(
-            entry.state == COMMITTED and b"account.baselined" in (entry.message[1] or b"")
-            for (topic, _), log in self.broker.logs()
-            if topic == f"{PREFIX}events"
-            for entry in log.entries
-        )
-
-    def _show(self) -> None:
-        """Lists are right again; look-ups a little later, or one that is wrong could be vouched for by one that is
-        right, which no rule guards against."""
-        self.upstream.hidden, self.upstream.foreign = frozenset(), False
-        self.loop.outside(10.0, self._see)
-
-    def _see(self) -> None:
-        if not self.upstream.hidden and not self.upstream.foreign:
-            self.upstream.blind = False

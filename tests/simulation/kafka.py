@@ -8,98 +8,28 @@ after that says OK and does nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import partial
-from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import (
-    KafkaConnectionError,
-    KafkaError,
-    KafkaTimeoutError,
-    OutOfOrderSequenceNumber,
-    ProducerFenced,
-)
+from aiokafka.errors import KafkaError, KafkaTimeoutError, OutOfOrderSequenceNumber, ProducerFenced
 
 from certstream.journal.kafka_config import Clients
 from certstream.journal.layout import TOPICS
-from tests.simulation.broker import COMMITTED, Broker, Message, Part
-from tests.simulation.loop import Loop
-from tests.simulation.weather import Weather
+from tests.simulation.broker import COMMITTED, Message, Part
+from tests.simulation.cluster import Cluster
 
-ON_WRITE = ("kafka.error", "kafka.ambiguous", "kafka.lost", "kafka.unanswered", "kafka.slow")
 RETRIED = 5.0
 """Seconds after which aiokafka sends a request again that was not answered."""
-NOT_DELIVERED = "Unexpected error during batch delivery"
 
 
-@dataclass(slots=True)
-class Cluster:
-    """The way to the broker. `latency`: seconds there and back. `on_end` is told "sent" and "applied" of a commit."""
-
-    loop: Loop
-    broker: Broker
-    weather: Weather
-    dice: Random
-    prefix: str
-    latency: float
-    on_end: Callable[[str], None] = lambda moment: None
-
-    def clients(self) -> Clients:
-        """What the journal makes its clients with."""
-        return Clients(producer=partial(Producer, self), consumer=partial(Consumer, self), admin=partial(Admin, self))
-
-    def freeze(self, frozen: bool) -> None:
-        """A leader that slept serves the end that it knew; or does no more."""
-        for _, log in self.broker.logs():
-            log.frozen = log.stable() if frozen else None
-
-    async def reach(self) -> None:
-        """Connect. Raises KafkaConnectionError while the brokers are away, or hangs."""
-        if self.weather.left("kafka.away") > 0:
-            if self.dice.random() < 0.2:
-                await asyncio.sleep(60)
-            raise KafkaConnectionError("Unable to bootstrap from [('sim', 9092)]")
-        await asyncio.sleep(self.latency * (0.5 + self.dice.random()))
-
-    def request(self, apply: Callable[[], Any], *, not_before: float = 0.0) -> tuple[asyncio.Future[Any], float]:
-        """Send a request that writes. Gives the answer to be awaited, and when the request arrives."""
-        fate = self.weather.first(ON_WRITE)
-        out = self.latency * (0.2 + 0.6 * self.dice.random()) + self.weather.left("kafka.away")
-        if fate == "kafka.slow":
-            out += self.dice.choice((0.3, 1.0, 4.0, 9.0, 14.0, 20.0)) * self.dice.random()
-        arrival = max(self.loop.now + out, not_before)
-        answer: asyncio.Future[Any] = self.loop.create_future()
-        self.loop.outside(arrival - self.loop.now, self._arrive, apply, fate, answer)
-        return answer, arrival
-
-    def _arrive(self, apply: Callable[[], Any], fate: str | None, answer: asyncio.Future[Any]) -> None:
-        back = self.latency * (0.2 + 0.6 * self.dice.random())
-        result: Any = None
-        error: KafkaError | None = None
-        if fate in ("kafka.error", "kafka.lost"):
-            error = KafkaError(NOT_DELIVERED)
-        else:
-            try:
-                result = apply()
-            except KafkaError as refused:
-                error = refused
-        if fate == "kafka.ambiguous" and error is None:
-            error = KafkaError(NOT_DELIVERED)
-        if fate not in ("kafka.lost", "kafka.unanswered"):
-            self.loop.outside(back, _settle, answer, result, error)
-
-
-def _settle(answer: asyncio.Future[Any], result: Any, error: KafkaError | None) -> None:
-    if answer.done():
-        return
-    if error is None:
-        answer.set_result(result)
-    else:
-        answer.set_exception(error)
+def clients(cluster: Cluster) -> Clients:
+    """What the journal makes its clients with."""
+    return Clients(
+        producer=partial(Producer, cluster), consumer=partial(Consumer, cluster), admin=partial(Admin, cluster)
+    )
 
 
 class Batch:
@@ -264,7 +194,7 @@ class Consumer:
         return {part: log.served() if self._committed else len(log.entries) for part, log in logs.items()}
 
     async def getmany(self, *, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
-        away = self._cluster.weather.left("kafka.away") > 0
+        away = self._cluster.away() > 0
         await asyncio.sleep(timeout_ms / 1000 if away else self._cluster.latency * self._cluster.dice.random())
         if away or self._cluster.weather.strikes("kafka.error"):
             return {}
@@ -302,15 +232,11 @@ class Consumer:
         return found
 
 
-@dataclass(slots=True)
 class Admin:
     """As much of it as `KafkaJournal.start` asks."""
 
-    cluster: Cluster
-    options: dict[str, Any] = field(default_factory=dict)
-
     def __init__(self, cluster: Cluster, **options: Any) -> None:
-        self.cluster, self.options = cluster, options
+        self.cluster = cluster
 
     async def start(self) -> None:
         await self.cluster.reach()

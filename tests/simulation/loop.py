@@ -86,7 +86,7 @@ class Loop(asyncio.BaseEventLoop):
         """As asyncio's; `when` by the clock of whoever asks."""
         if context is None:
             context = copy_context()
-        process = context[PROCESS] if PROCESS in context else None
+        process = context.get(PROCESS)
         due = when if process is None else when + process.lag
         handle = asyncio.TimerHandle(due, callback, args, self, context)
         heapq.heappush(self._timers, (due, next(self._numbers), handle))

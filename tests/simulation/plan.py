@@ -20,7 +20,20 @@ KAFKA = (
     "kafka.stale",
 )
 API = ("api.drop", "api.lost", "api.error", "api.garbled", "api.slow", "api.late", "api.stale", "api.away")
-PROCESS = ("kill", "kill", "kill", "kill.sent", "kill.applied", "stop", "pause", "suspend", "second", "jump")
+PROCESS = (
+    "kill",
+    "kill",
+    "kill",
+    "kill.sent",
+    "kill.applied",
+    "stop",
+    "pause",
+    "suspend",
+    "second",
+    "cut",
+    "jump",
+    "jump",
+)
 RARE = ("api.denied", "compact")
 WRONG = ("hide", "hide.many", "foreign")
 THRESHOLDS = (("40s", "15s"), ("60s", "25%", "8s"), ("30s",), ("50%", "20s", "5s"))
@@ -56,7 +69,7 @@ class Plan(msgspec.Struct, frozen=True):
 def draw(seed: int) -> Plan:
     """The plan of a seed."""
     dice = Random(f"{seed}/plan")
-    calm = dice.choice((8.0, 15.0, 25.0, 45.0))
+    calm = dice.choice((12.0, 20.0, 30.0, 60.0))
     faults = _faults(dice, calm)
     kinds = {fault.kind for fault in faults}
     page_size = dice.choice((1, 2, 3, 5, 10, 100))
@@ -74,8 +87,8 @@ def draw(seed: int) -> Plan:
         order=dice.choice(("newest", "oldest", "identifier")),
         latency=dice.choice((0.02, 0.05, 0.05, 0.1, 0.3)),
         broker_latency=dice.choice((0.002, 0.005, 0.02)),
-        qps=dice.choice((10, 10, 10, 5, 2)),
-        sweep_every=dice.choice((0.0, 0.0, 2.0, 6.0)),
+        qps=dice.choice((10, 10, 10, 10, 5, 2)),
+        sweep_every=dice.choice((0.0, 0.0, 0.0, 2.0, 6.0)),
         probe_every=dice.choice((0.5, 1.0, 3.0)),
         staleness=staleness,
         lives=dice.choice(((20.0, 120.0), (60.0, 400.0), (200.0, 4000.0))),
@@ -112,8 +125,8 @@ def _fault(dice: Random, calm: float) -> Fault:
     elif kind == "jump":
         size = dice.choice((-400.0, -30.0, 20.0, 280.0, 330.0, 4000.0, 40 * 86400.0)) * (0.9 + 0.2 * dice.random())
         length = dice.choice((2.0, 10.0, 30.0))
-    elif kind in ("pause", "suspend", "second"):
-        length = dice.choice((0.3, 2.0, 7.0, 20.0))
+    elif kind in ("pause", "suspend", "second", "cut"):
+        length = dice.choice((0.3, 2.0, 7.0, 20.0, 40.0))
     return Fault(round(at, 3), kind, length, dice.choice((0.05, 0.3, 1.0)), round(size, 3))
 
 

@@ -149,7 +149,7 @@ class Population:
             "SerialNumber": digest[10:26],
             "SubjectDN": f"CN=host{number}",
             "CommonName": f"host{number}",
-            "Sans": '[{"Type":2,"Value":"host%d.example.com"},]' % number,
+            "Sans": f'[{{"Type":2,"Value":"host{number}.example.com"}},]',
             "Status": "ISSUE",
             "BeforeDate": after - int(life * 1000),
             "AfterDate": after,

@@ -1,0 +1,130 @@
+"""What a plan does to the product's processes, hosts and surroundings, beside what may strike any request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from tests.simulation.loop import Process
+from tests.simulation.weather import Fault
+
+if TYPE_CHECKING:
+    from tests.simulation.history import History
+
+
+class Faults:
+    """Strikes a history."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._armed: str | None = None
+
+    def calm(self) -> None:
+        """Nothing goes wrong any more."""
+        history = self._history
+        history.weather.calm = True
+        history.cluster.freeze(False)
+        history.offsets = [0.0, 0.0]
+        self._armed = None
+        self._show()
+        for run in history.runs:
+            self._wake(run.process, 0.0)
+
+    def on_end(self, moment: str) -> None:
+        """A transaction's end was sent, or applied: whoever is to die there dies."""
+        if self._armed == f"kill.{moment}":
+            self._armed = None
+            self._kill(0.0)
+
+    def strike(self, fault: Fault) -> None:
+        history = self._history
+        deeds: dict[str, Callable[[Fault], None]] = {
+            "kill": lambda fault: self._kill(fault.size),
+            "stop": self._stop,
+            "pause": partial(self._pause, slept=False),
+            "suspend": partial(self._pause, slept=True),
+            "second": lambda fault: history.start(),
+            "cut": self._cut,
+            "jump": self._jump,
+            "hide": self._hide,
+            "hide.many": self._hide,
+            "foreign": self._hide,
+            "compact": lambda fault: history.broker.compact(f"{history.cluster.prefix}state"),
+            "kafka.stale": self._stale,
+        }
+        if fault.kind in ("kill.sent", "kill.applied"):
+            self._armed = fault.kind
+        elif fault.kind in deeds:
+            deeds[fault.kind](fault)
+
+    def _kill(self, size: float) -> None:
+        """Kill the newest after some more of its callbacks."""
+        for run in self._history.living()[-1:]:
+            run.process.die_at = run.process.steps + int(size * 300)
+
+    def _stop(self, fault: Fault) -> None:
+        for run in self._history.living()[-1:]:
+            run.stop.set()
+
+    def _pause(self, fault: Fault, *, slept: bool) -> None:
+        for run in self._history.living()[:1]:
+            self._history.loop.pause(run.process)
+            self._history.loop.outside(fault.length, self._wake, run.process, fault.length if slept else 0.0)
+            if fault.share < 0.5:
+                self._start_another()
+
+    def _wake(self, process: Process, slept: float) -> None:
+        if process.paused:
+            self._history.loop.wake(process, slept=slept)
+
+    def _cut(self, fault: Fault) -> None:
+        """The newest no longer reaches the brokers, though it reaches the API; another is started."""
+        for run in self._history.living()[-1:]:
+            self._history.cluster.cut[run.process] = self._history.loop.now + fault.length
+            self._history.loop.outside(fault.size * 5, self._start_another)
+
+    def _start_another(self) -> None:
+        if not self._history.weather.calm:
+            self._history.start()
+
+    def _jump(self, fault: Fault) -> None:
+        host = int(fault.share * 10) % 2
+        self._history.offsets[host] += fault.size
+        self._history.loop.outside(fault.length, self._jump_back, host)
+
+    def _jump_back(self, host: int) -> None:
+        self._history.offsets[host] = 0.0
+
+    def _stale(self, fault: Fault) -> None:
+        self._history.cluster.freeze(True)
+        self._history.loop.outside(fault.length, self._history.cluster.freeze, False)
+
+    def _hide(self, fault: Fault) -> None:
+        """The service is wrong for a while: it hides a few certificates and finds none ("hide"), hides most of them
+        ("hide.many"), or shows another user's ("foreign")."""
+        names = sorted(self._history.population.present)
+        if (
+            not self._history.baselined()
+            or self._history.plan.certificates < 8
+            or self._history.upstream.hidden
+            or self._history.upstream.foreign
+        ):
+            return
+        if fault.kind == "foreign":
+            self._history.upstream.foreign = True
+        else:
+            count = 2 if fault.kind == "hide" else int(len(names) * 0.7)
+            self._history.upstream.hidden = frozenset(names[:count])
+        self._history.upstream.blind = fault.kind != "hide.many"
+        self._history.loop.outside(fault.length, self._show)
+
+    def _show(self) -> None:
+        """Lists are right again; look-ups a little later, or one that is wrong could be vouched for by one that is
+        right, which no rule guards against."""
+        self._history.upstream.hidden, self._history.upstream.foreign = frozenset(), False
+        self._history.loop.outside(10.0, self._see)
+
+    def _see(self) -> None:
+        if not self._history.upstream.hidden and not self._history.upstream.foreign:
+            self._history.upstream.blind = False
