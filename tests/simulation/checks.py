@@ -49,7 +49,7 @@ def check(played: Played) -> list[Violation]:
     if len(plan.thresholds) > 1:
         ignored |= {"missed threshold", "false threshold", "late"}
     if kinds & set(WRONG):
-        ignored |= SUSPECT
+        ignored |= SUSPECT | {"observed"}
     if "api.stale" in kinds and plan.certificates < 8:
         ignored |= SUSPECT  # the list as it was a moment ago may be empty
     if "api.stale" in kinds:

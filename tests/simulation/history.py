@@ -151,6 +151,8 @@ class History:
         caught_up = await self._catch_up()
         if self.plan.whole and caught_up is not None:
             await asyncio.sleep(max(0.0, self.plan.calm + GRACE + WHOLE - self.loop.now))
+            if wrong := self._wrong():
+                self.wrong, caught_up = wrong, None
         self._over = True
         await keeper
         await self._finish()

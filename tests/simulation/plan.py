@@ -34,7 +34,7 @@ PROCESS = (
     "jump",
     "jump",
 )
-RARE = ("api.denied", "compact")
+RARE = ("api.denied", "api.denied", "compact")
 WRONG = ("hide", "hide.many", "foreign")
 THRESHOLDS = (("40s", "15s"), ("60s", "25%", "8s"), ("30s",), ("50%", "20s", "5s"))
 
@@ -94,7 +94,7 @@ def draw(seed: int) -> Plan:
         lives=dice.choice(((20.0, 120.0), (60.0, 400.0), (200.0, 4000.0))),
         thresholds=(first, dice.choice(THRESHOLDS)) if changed else (first,),
         calm=calm,
-        whole=dice.random() < 0.12,
+        whole=dice.random() < (0.4 if kinds & {"jump", "api.denied"} else 0.12),
         deeds=_deeds(dice, calm, stale="api.stale" in kinds),
         faults=faults,
     )
@@ -114,7 +114,7 @@ def _fault(dice: Random, calm: float) -> Fault:
         kind = dice.choice(KAFKA)
     elif family < 0.6:
         kind = dice.choice(API)
-    elif family < 0.93:
+    elif family < 0.9:
         kind = dice.choice(PROCESS)
     else:
         kind = dice.choice(RARE)

@@ -76,7 +76,7 @@ class Population:
 
     def at(self, when: float) -> Listing:
         """The list as it was."""
-        return self._listings[bisect_right(self._times, when) - 1]
+        return self._listings[bisect_right(self._times, max(when, 0.0)) - 1]
 
     def happen(self, deed: Deed) -> None:
         """Make a deed true now; nothing where there is no certificate for it."""
