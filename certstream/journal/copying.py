@@ -32,9 +32,6 @@ RECORDS = 1_000
 """Records in one transaction, at most."""
 BYTES = 2 << 20
 """Bytes of keys and values in one transaction; one record may be more."""
-_ORDER = (ACCOUNTS, *(topic for topic in TOPICS if topic not in (ACCOUNTS, STATE)), STATE)
-"""`accounts` first: where an account is in it and has no head, a service begins no second history."""
-
 Progress = Callable[[Literal["copy", "verify"], str, int, int], None]
 """Called now and then: what is done, with which topic, records so far, records at most."""
 
@@ -67,7 +64,7 @@ async def copy(
     await _refuse_busy(source, found, before, name, watch)
     moving = _Moving(target, name)
     try:
-        sums = {topic: await moving.topic(source, topic, before, found, progress) for topic in _ORDER}
+        sums = {topic: await moving.topic(source, topic, before, found, progress) for topic in TOPICS}
         if await source.ends(TOPICS) != before:
             raise Fatal(f"{name} was written meanwhile: stop its service")
         await _compare(target, sums, found, progress)
@@ -226,7 +223,7 @@ class _Moving:
 
 async def _compare(target: Journal, sums: Mapping[str, Counted], found: _Found, progress: Progress) -> None:
     """Read everything back. Heads are not there yet: they are lent to it."""
-    for topic in _ORDER:
+    for topic in TOPICS:
         digest, done, wanted = Digest(topic), 0, sums[topic]
         async for record in target.read([topic]):
             done += 1

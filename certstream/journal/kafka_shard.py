@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 
 from certstream.core.errors import Fatal
 from certstream.core.wire import STATE, Put, Stored
+from certstream.journal.copying_records import Mark, refuse_incomplete
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.kafka_connect import reason
 from certstream.journal.kafka_producer import Producer, is_fence
@@ -49,6 +50,7 @@ class KafkaShard:
         self._position: int | None = None
         self._first_barrier: int | None = None
         self._before: Row | None = None
+        self._copy: bytes | None = None
         self._verified = float("-inf")
         self._lost: str | None = None
         self._closed = False
@@ -63,6 +65,7 @@ class KafkaShard:
         try:
             producer = await Producer.fence(config, number)
             await shard._claim_and_read(producer, None)
+            refuse_incomplete(Mark.key(number), shard._copy)
         except BaseException:
             await shard._drop()
             raise
@@ -193,6 +196,8 @@ class KafkaShard:
         """Apply what is committed before `end`, and a little more perhaps; Fenced at a foreign row."""
         async for record in reader.until(self._part, end):
             self._judge(record)
+            if record.key == Mark.key(self._number):
+                self._copy = record.value
             if not own(record.key):
                 self._apply(record.key, record.value)
             self._position = record.offset + 1

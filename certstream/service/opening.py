@@ -104,7 +104,7 @@ async def open_shard(
 
 async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], now: int) -> None:
     """Commit the heads where they are new or changed; then the accounts are known, and their calendars are built."""
-    heads = [await _head(journal, entry, now) for entry in entries]
+    heads = [await _head(journal, shard, entry, now) for entry in entries]
     await shard.commit(
         [
             Put(STATE, key_of(entry.ledger.name), encode(head))
@@ -118,11 +118,11 @@ async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], now: 
         entry.ledger.schedule(now)
 
 
-async def _head(journal: Journal, entry: Entry, now: int) -> Head:
+async def _head(journal: Journal, shard: Shard, entry: Entry, now: int) -> Head:
     """The head under the present configuration: restored, or of a history that begins now."""
     ledger, settings = entry.ledger, entry.ledger.settings
     if ledger.head is None:
-        await _refuse_elsewhere(journal, entry)
+        await _refuse_elsewhere(journal, shard, entry)
         head = begin(settings, lineage=secrets.token_hex(8), now=now)
         log.info("history.begins", extra={"account": ledger.name, "lineage": head.lineage})
     else:
@@ -140,12 +140,16 @@ async def _head(journal: Journal, entry: Entry, now: int) -> Head:
     return msgspec.structs.replace(head, uid=entry.uid or head.uid)
 
 
-async def _refuse_elsewhere(journal: Journal, entry: Entry) -> None:
-    """An account whose budget was changed would begin a second history in another shard."""
+async def _refuse_elsewhere(journal: Journal, shard: Shard, entry: Entry) -> None:
+    """An account whose budget was changed, or whose head was lost, would begin a second history."""
     name = entry.ledger.name
     async for stored in journal.read([ACCOUNTS]):
         if stored.key == key_of(name) and stored.value is not None:
             budget = msgspec.json.decode(stored.value).get("budget", "?")
             if budget == entry.ledger.settings.budget:
-                continue  # in this shard, begun by who took it over meanwhile: the commit will find that out
+                await shard.verify()  # raises Fenced where another process began it since this one opened the shard
+                raise Fatal(
+                    f"account {name} has a history, but the topic `state` has lost its head: is it compacted, never "
+                    f"deleted from? Put the lost records back, or give the account a new name"
+                )
             raise Fatal(f"account {name} has a history already, under the budget {budget!r}: write budget = {budget!r}")

@@ -15,7 +15,7 @@ from certstream.config import ConfigError
 from certstream.core.errors import Fatal, Transient
 from certstream.ports import Fenced
 
-COMMANDS = ("demo", "simulate", "run", "once", "check", "tail", "inventory", "topics")
+COMMANDS = ("demo", "simulate", "run", "once", "check", "tail", "inventory", "topics", "journal")
 runner = CliRunner()
 
 
@@ -35,7 +35,9 @@ def test_help_names_every_command_and_every_exit_code() -> None:
         assert f"{code}  " in result.output
 
 
-@pytest.mark.parametrize("command", [(one,) for one in COMMANDS] + [("topics", "plan"), ("topics", "apply")])
+@pytest.mark.parametrize(
+    "command", [(one,) for one in COMMANDS] + [("topics", "plan"), ("topics", "apply"), ("journal", "copy")]
+)
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     result = runner.invoke(app, [*command, "--help"])
     assert result.exit_code == 0

@@ -396,6 +396,27 @@ async def test_a_target_that_somebody_else_begins_to_use_is_left_alone(tmp_path:
     await target.close()
 
 
+async def test_an_incomplete_copy_in_kafka_is_refused_when_it_is_opened(tmp_path: Path, kafka: Broker) -> None:
+    source = sqlite(tmp_path / "old.db")
+    await history(source, commits=1)
+    async with kafka_place(kafka) as place:
+        target = Bent(place.journal(), {"read": {PEM: lambda record: []}})
+        await target.start()
+        with pytest.raises(Fatal, match=r"pem: 0 of .* were read back; the copy is incomplete"):
+            await moved(source, target)
+        await target.close()
+        again = place.journal()
+        await again.start()
+        with pytest.raises(Fatal, match="incomplete copy"):
+            await moved(source, again)
+        try:
+            with pytest.raises(Fatal, match="incomplete copy of the old one: remove it"):
+                await again.open(shard_of("acme", 3), lambda key, value: None)
+        finally:
+            await again.close()
+            await source.close()
+
+
 # --- A service goes on ---------------------------------------------------------------------------------------------
 
 
@@ -422,37 +443,6 @@ async def transfer(old: Config, new: Config) -> None:
     await source.close()
     await target.close()
     assert events(await all_of(new)) == events(await all_of(old))
-
-
-async def test_a_service_begins_no_second_history_in_kafka_where_a_copy_stopped(tmp_path: Path, kafka: Broker) -> None:
-    """Kafka's shards do not look for the mark; that `accounts` comes first and the heads last is what guards them."""
-    async with living(tmp_path, certificates=3) as world:
-        assert await world.stop()
-        config = Config.model_validate(
-            {
-                "journal": f"kafka://{kafka.bootstrap}",
-                "topic_prefix": f"i{time.time_ns()}.",
-                "accounts": world.config.accounts,
-            }
-        )
-        await make_topics(kafka_config(config).client_options(), topics(), prefix=config.topic_prefix)
-        source, target = build_journal(world.config), Bent(build_journal(config), {"read": {STATE: lambda record: []}})
-        await source.start()
-        await target.start()
-        with pytest.raises(Fatal, match=r"state: 1 of 4 records were read back; the copy is incomplete"):
-            await moved(source, target)
-        await target.close()
-        before = events(await all_of(config))
-        assert len(before) >= 4
-        with pytest.raises(Fatal, match="has a history already"):
-            await build(config, clock=Clock()).run(asyncio.Event())
-        assert events(await all_of(config)) == before
-        again = build_journal(config)
-        await again.start()
-        with pytest.raises(Fatal, match="incomplete copy"):
-            await moved(source, again)
-        await again.close()
-        await source.close()
 
 
 async def serve(config: Config, subject: str, kind: str) -> None:
