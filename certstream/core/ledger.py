@@ -104,6 +104,16 @@ class Ledger:
             if age < RECENT:
                 self.facts[identifier] = Fact(now - age, now - age)
 
+    def check(self) -> None:
+        """Raises Fatal for a memory that no history of ours can have left: torn, or put together from two."""
+        newest = max((self.inventory.row(number).sequence for number in range(len(self.inventory))), default=0)
+        if newest > (self.head.sequence if self.head is not None else 0):
+            known = f"ends at {self.head.sequence}" if self.head is not None else "is missing"
+            raise Fatal(
+                f"the topic `state` is torn: account {self.name} has a row of event {newest}, its head {known}. Put "
+                f"back what was lost (is the topic compacted, never deleted from?) or give the account a new name"
+            )
+
     def _put(self, identifier: str, row: Row, value: bytes) -> int:
         number = self.inventory.put(identifier, value)
         if number >= len(self.shown):

@@ -174,6 +174,8 @@ class Sweep:
         cap = max(smallest // 100, 2)
         if self._twice > smallest // 100 + 2 * moved:
             return Verdict(False, 0, UNSTEADY)
+        if max(totals) - smallest > max(smallest // 10, 10) + moves - self._moves:
+            return Verdict(False, 0, "TotalCount fell or rose by too much while the list was read")
         if self._beyond > cap:
             return Verdict(False, 0, "the pages hold more than TotalCount promises")
         seen = sum(read.records for read in self._pages.values())

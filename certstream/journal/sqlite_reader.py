@@ -54,6 +54,7 @@ class Reader:
     def _open(self, *, older: bool) -> bool:
         if not self._path.exists():
             return False
+        begun = Lock.remembers(self._path)  # asked first: a writer may be making the journal at this moment
         self._db = connect(self._path, "ro", patience=self._patience)
         version = check(self._db, self._path, self._layout)
         if 0 < version < sqlite_file.VERSION and not older:
@@ -61,7 +62,7 @@ class Reader:
                 f"the journal {self._path} has version {version}, of an older certstream: start the service once, which"
                 f" brings it to version {sqlite_file.VERSION} and keeps a copy"
             )
-        if version == 0 and Lock.remembers(self._path):
+        if version == 0 and begun:
             raise lost(self._path)
         return version > 0
 

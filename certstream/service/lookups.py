@@ -24,6 +24,9 @@ AT_ONCE = 8
 CONTROLS = 3
 FRESH_MS = 60_000
 """How recently a control must have been shown by an answer."""
+TOGETHER = 15.0
+"""Seconds from the first look-up of a group to the answer of its control: a blindness that ends in between would make
+a control out of a certificate that came back with the others."""
 AGAIN = 5.0
 """Seconds until a look-up that brought nothing is tried again."""
 
@@ -106,10 +109,10 @@ class LookUps:
 
     async def _controlled(self, empty: Mapping[str, Answer]) -> bool:
         """Does a look-up of a certificate that is certainly there still find it?"""
-        asked = min(answer.sent_at for answer in empty.values())
-        for control in self._ledger.controls(asked - FRESH_MS, CONTROLS, frozenset(empty)):
+        first = min(empty.values(), key=lambda answer: answer.sent)
+        for control in self._ledger.controls(first.sent_at - FRESH_MS, CONTROLS, frozenset(empty)):
             answer = await self._look_up(control)
-            if answer is not None and shows(answer, control):
+            if answer is not None and shows(answer, control) and answer.received - first.sent <= TOGETHER:
                 await self._observe(answer, control)
                 return True
         return False

@@ -121,6 +121,7 @@ async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], now: 
 async def _head(journal: Journal, shard: Shard, entry: Entry, now: int) -> Head:
     """The head under the present configuration: restored, or of a history that begins now."""
     ledger, settings = entry.ledger, entry.ledger.settings
+    ledger.check()
     if ledger.head is None:
         await _refuse_elsewhere(journal, shard, entry)
         head = begin(settings, lineage=secrets.token_hex(8), now=now)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from certstream.core.errors import CertstreamError
 from certstream.core.sharding import shard_of
@@ -25,6 +25,7 @@ from certstream.service.poller import Poller
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
+T = TypeVar("T")
 
 OWNERSHIP = 5.0
 """Seconds for which a proof of ownership allows calls."""
@@ -80,24 +81,35 @@ class Supervisor:
         Raises Fenced when another process took a shard, Fatal for what nobody but a person can mend.
         """
         try:
-            await self._connect(stop)
-            if stop.is_set():
-                return True
-            return await self._serve(stop, once=once)
+            opened = await _unless(stop, self._open())
+            return True if opened is None else await self._serve(opened, stop, once=once)
         finally:
             await asyncio.gather(*(entry.source.close() for entry in self.entries), return_exceptions=True)
             await self.journal.close()
 
-    async def _connect(self, stop: asyncio.Event) -> None:
+    async def _open(self) -> list[tuple[Shard, list[Entry]]]:
+        """Connect, find out who the users are, and own their shards."""
+        await self._connect()
+        await identify(self.entries)
+        shards: dict[int, list[Entry]] = {}
+        for entry in self.entries:
+            number = shard_of(entry.ledger.settings.budget, self.journal.partitions)
+            shards.setdefault(number, []).append(entry)
+        return [
+            (await open_shard(self.journal, number, entries, self.clock, self._note_away), entries)
+            for number, entries in sorted(shards.items())
+        ]
+
+    async def _connect(self) -> None:
         """Wait for a journal that is away: a service that starts before its brokers goes on by itself."""
-        while not stop.is_set():
+        while True:
             try:
                 await self.journal.start()
             except JournalAway as error:
                 if self._away != str(error):
                     log.warning("journal.away", extra={"reason": str(error)})
                 self._away = str(error)
-                await _wait(stop, PAUSE)
+                await asyncio.sleep(PAUSE)
             else:
                 self._away = None
                 return
@@ -105,16 +117,7 @@ class Supervisor:
     def _note_away(self, reason: str | None) -> None:
         self._away = reason
 
-    async def _serve(self, stop: asyncio.Event, *, once: bool) -> bool:
-        await identify(self.entries)
-        shards: dict[int, list[Entry]] = {}
-        for entry in self.entries:
-            number = shard_of(entry.ledger.settings.budget, self.journal.partitions)
-            shards.setdefault(number, []).append(entry)
-        opened = [
-            (await open_shard(self.journal, number, entries, self.clock, self._note_away), entries)
-            for number, entries in sorted(shards.items())
-        ]
+    async def _serve(self, opened: list[tuple[Shard, list[Entry]]], stop: asyncio.Event, *, once: bool) -> bool:
         writers = [Writer(shard, clock=self.clock, metrics=self.metrics) for shard, _ in opened]
         for (shard, entries), writer in zip(opened, writers, strict=True):
             for entry in entries:
@@ -194,8 +197,14 @@ def _first(errors: BaseExceptionGroup[CertstreamError]) -> BaseException:
     return first
 
 
-async def _wait(event: asyncio.Event, seconds: float) -> None:
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`; None where `stop` came first, and `work` was cancelled."""
+    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return
+        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,), timeout=FINISH)
+    return None if task.cancelled() or not task.done() else task.result()

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 GROUP = 16
 """Decisions in one transaction at most: pages, mostly."""
+TOGETHER = 0.02
+"""Seconds from the begin of one commit to the next: what comes in between goes together, the first at once."""
 IDLE = 1.0
 """Seconds between looks at the ownership while nothing is to be committed."""
 PROVE_BEFORE = 3.0
@@ -45,6 +47,7 @@ class Writer:
         self._shard, self._clock, self._metrics = shard, clock, metrics
         self._queue: asyncio.Queue[_Work] = asyncio.Queue()
         self._stopping = False
+        self._committed = float("-inf")
         self.healthy = asyncio.Event()
         """cleared while nobody knows what the journal holds: no calls then"""
         self.healthy.set()
@@ -73,6 +76,8 @@ class Writer:
                     work = [await asyncio.wait_for(self._queue.get(), IDLE)]
                 except TimeoutError:
                     continue
+                if (wait := self._committed + TOGETHER - self._clock.monotonic()) > 0:
+                    await asyncio.sleep(wait)
                 while len(work) < GROUP and not self._queue.empty():
                     work.append(self._queue.get_nowait())
                 await self._commit([one for one in work if not one.done.done()])
@@ -141,6 +146,7 @@ class Writer:
     async def _write(self, puts: list[Put]) -> None:
         if not puts:
             return
+        self._committed = self._clock.monotonic()
         with self._metrics.commit_seconds.time():
             await self._shard.commit(puts)
         self._metrics.commits.inc()
