@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka verify-main bench lock format clean help
+.PHONY: demo test check kafka verify-main simulate mutants bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -42,6 +42,12 @@ test: check kafka  ## everything that must hold: checks and all tests, on a real
 
 verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults and kill -9, judged independently
 	@$(BIN)/python -m tests.verify $(ARGS)
+
+simulate: $(VENV)/dev.stamp  ## histories with faults in virtual time, judged: SEEDS=5000 FIRST=1
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),5000) --first $(or $(FIRST),1) $(ARGS)
+
+mutants: $(VENV)/dev.stamp  ## known bugs, each of which the simulation must find
+	@$(BIN)/python -m tests.simulation.mutants $(ARGS)
 
 bench: $(VENV)/dev.stamp  ## ratios against named peers, in one run
 	@$(BIN)/python -m bench $(ARGS)
