@@ -33,7 +33,7 @@ BY_CLOCK = frozenset(
 """Kinds that mean nothing where a host's clock was wrong."""
 SUSPECT = frozenset({"health", "unexpected event"})
 
-VANISHED = frozenset({"false deletion", "duplicate", "wrong kind", "untold"})
+VANISHED = frozenset({"false deletion", "never shown", "duplicate", "wrong kind", "untold"})
 """Kinds that follow from a service that says of a few certificates, in every way, that they are gone."""
 
 
@@ -54,15 +54,24 @@ def check(played: Played) -> list[Violation]:
         ignored |= SUSPECT  # the list as it was a moment ago may be empty
     if "api.stale" in kinds:
         ignored.add("observed")  # `after` is when a replica was asked, not how far it was behind
+    if min(plan.page_size, plan.largest) <= 2:
+        ignored |= SUSPECT  # pages this small miss rows of a list that moves; missed ones count before any look-up
     if "api.denied" in kinds:
         ignored.add("health")
     if "hide.many" in kinds and not _masses(report, plan.certificates):
         ignored |= VANISHED
     found = [one for one in report.violations if one.kind not in ignored]
-    found += _caught_up(played)
+    if not (plan.certificates < 4 and _ends_suspect(case)):
+        found += _caught_up(played)
     found += _early(played, case)
     found += _progress(played, report)
     return found
+
+
+def _ends_suspect(case: Case) -> bool:
+    """A list of a few certificates that were all replaced at once is not believed until an operator says so."""
+    told = [record.value for record in case.records if record.topic == "accounts" and record.value is not None]
+    return bool(told) and json.loads(told[-1])["state"] == "suspect"
 
 
 def _masses(report: Report, certificates: int) -> bool:
