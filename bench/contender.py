@@ -55,7 +55,7 @@ class Certstream:
         settings = Settings(account="bench", budget="bench", thresholds=thresholds(texts))
         self.ledger = Ledger(settings, Anchor(boot=0.0))
         now = CLOCKS.wall_ms()
-        self.ledger.head = begin(settings, lineage="0" * 16, now=now)
+        self.ledger.head = begin(settings, lineage="0" * 16)
         self.ledger.schedule(now)
         self._now = 1000.0
 

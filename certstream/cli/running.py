@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from certstream.cli.beside import token_of
+from certstream.cli.beside import running_service, token_of
 from certstream.cli.exits import FATAL, OK, PROBLEMS
 from certstream.cli.options import ConfigFile, LogJson, Verbose, configuration, log_to_stderr
 from certstream.cli.signals import stop_on_signals
@@ -21,13 +20,11 @@ from certstream.config import Config
 from certstream.core.errors import Fatal
 
 if TYPE_CHECKING:
-    from certstream.service.metrics import Metrics
+    pass
 
 GRACE = 9.0
 """Seconds from the signal to the end: what hangs longer is left; whatever was committed stays committed."""
 
-EVERY = 10.0
-"""Seconds between two looks at a sweep's progress."""
 
 log = logging.getLogger("certstream")
 
@@ -75,6 +72,12 @@ async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False
     if sys.flags.optimize:
         # aiokafka guards its transaction state with `assert`; without them a broken transaction looks well.
         raise Fatal("python -O (or PYTHONOPTIMIZE) takes away checks that exactly-once rests on; run without it")
+    if once and (other := await running_service(config)) is not None:
+        shared = sorted({account.name for account in config.accounts} & other.accounts.keys())
+        if shared:
+            raise Fatal(
+                f"{other.name} polls {', '.join(shared)} and holds the calls; stop it, or leave the sweep to it"
+            )
     make_folder(config)
     supervisor = app.build(config)
     async with AsyncExitStack() as stack:
@@ -84,35 +87,8 @@ async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False
                 web.serve(config.http.listen, registry=registry, status=status, token=token_of(config))
             )
             log.info("http.listening", extra={"address": address})
-        stack.push_async_callback(ended, asyncio.create_task(progress(config, supervisor.metrics)))
         complete = await _bounded(supervisor.run(stop, once=once), stop)
     return OK if complete else PROBLEMS
-
-
-async def progress(config: Config, metrics: Metrics) -> None:
-    """Say every ten seconds how far a sweep is that takes longer than that."""
-
-    def look(name: str, account: str) -> float:
-        return metrics.registry.get_sample_value(f"certstream_{name}", {"account": account}) or 0.0
-
-    before: dict[str, tuple[float, float]] = {}
-    while True:
-        await asyncio.sleep(EVERY)
-        for account in config.accounts:
-            name = account.name
-            now = look("last_complete_sweep_timestamp_seconds", name), look("sweep_pages", name)
-            same = before.get(name, now)[0] == now[0] and 0 < before.get(name, now)[1] < now[1]
-            before[name] = now
-            if same:
-                percent = int(100 * look("sweep_progress", name))
-                log.info("sweep.progress", extra={"account": name, "percent": percent, "pages": int(now[1])})
-
-
-async def ended(task: asyncio.Task[None]) -> None:
-    """Cancel and wait; an error of its own is not hidden."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 async def _bounded(service: Coroutine[Any, Any, bool], stop: asyncio.Event) -> bool:

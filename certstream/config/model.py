@@ -86,8 +86,8 @@ def _is_url(value: str) -> str:
 def _is_proxy(value: str) -> str:
     if value and (urlsplit(value).scheme not in ("https", "http") or not urlsplit(value).hostname):
         raise ValueError
-    if urlsplit(value).password:
-        raise ValueError("a password does not belong into this file")
+    if "@" in value:
+        raise ValueError("a user or password does not belong into this file")
     return value
 
 
@@ -158,7 +158,7 @@ class Account(Section):
     page_size: Count = _key(100, "1 to 1000", "rows asked for in a call (`ShowSize`)", ge=1, le=1000)
     sweep_every: Seconds = _key("5m", "0s to 1d", "from one sweep's begin to the next; 0s: no pause", ge=0, le=86400)
     probe_every: Seconds = _key("5s", "0.1s to 1h", "how often the number of rows is asked for", ge=0.1, le=3600)
-    staleness: Seconds = _key("30s", "0s to 10m", "how far the service's replicas may lag", ge=0, le=600)
+    staleness: Seconds = _key("30s", "0s to 1m", "how far the service's replicas may lag", ge=0, le=60)
     resource_group: str = _key("", "the id of a resource group", "that group only")
     budget: str = _key("", NAME_ALLOWED, "who shares the ten calls a second; entries of one user name the same")
     uid: str = _key("", "digits", "the user's UID; empty: asked of STS", pattern=r"^\d*$")

@@ -26,10 +26,14 @@ def tick(draft: Draft, numbers: Sequence[int]) -> int:
     return told
 
 
-def swept(draft: Draft, *, began_at: int) -> None:
-    """A sweep was complete; it began at `began_at` (Unix milliseconds). The first one is the baseline."""
+def swept(draft: Draft, *, began_at: int, decided: bool = True) -> None:
+    """A sweep was complete; it began at `began_at` (Unix milliseconds). The first one is the baseline.
+
+    `decided`: nothing that it nominated, or that was doubtful before, is still open.
+    """
     draft.head.swept = draft.now
-    draft.head.observed = began_at
+    if decided:
+        draft.head.observed = began_at
     release(draft)
     if draft.head.baselined is None:
         draft.head.baselined = draft.now

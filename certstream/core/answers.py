@@ -25,6 +25,10 @@ Slice = msgspec.Raw | bytes
 """The JSON text of one record of a page, as it came."""
 
 
+class Refused(Fatal):
+    """A parameter is refused. For a look-up that is the identifier's fault, not the account's."""
+
+
 class Garbled(Transient):
     """Not an answer of this API: HTML, cut short, another page, a redirect."""
 
@@ -236,7 +240,11 @@ def failure(
             return Denied(f"{text}; allow {ACTION} in a RAM policy{_denial(fields, secrets)}")
         case "InvalidTimeStamp":
             return Fatal(f"{text}; {_skew(headers, now_ms)}")
-        case "InvalidParameter" | "InvalidVersion" | "InvalidAction":
+        case "InvalidParameter":
+            return Refused(
+                f"{text}; is the endpoint one of the certificate service? if so, this is a bug of certstream"
+            )
+        case "InvalidVersion" | "InvalidAction":
             return Fatal(f"{text}; is the endpoint one of the certificate service? if so, this is a bug of certstream")
     if kind.startswith("Missing"):
         return Fatal(f"{text}; this is a bug of certstream, or a proxy that drops parts of the request")

@@ -58,7 +58,7 @@ def first_sight(draft: Draft, answer: Answer, normal: Normal, raw: bytes, gone: 
     baseline = (
         gone is None
         and draft.head.baselined is None
-        and not (normal.not_before is not None and normal.not_before > draft.head.began)
+        and not (normal.not_before is not None and 0 <= draft.head.began < normal.not_before)
     )
     image = Image.of(normal, findings(normal.certificate, normal.pem))
     row = Row(

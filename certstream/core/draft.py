@@ -15,7 +15,7 @@ import msgspec
 
 from certstream.core.canonical import canonical, sha256
 from certstream.core.events import ZEROS, event, inventory_value, key_of
-from certstream.core.ledger import Fact, Ledger
+from certstream.core.ledger import UNSET, Fact, Ledger
 from certstream.core.normal import LIMIT, Unreadable, field_sum
 from certstream.core.rows import Head, Image, Row, encode
 from certstream.core.wire import ACCOUNTS, EVENTS, INVENTORY, PEM, QUARANTINE, STATE, Headers, Put, kind_topic
@@ -35,14 +35,26 @@ class Draft:
         self.now = now
         self.fires = fires
         self.head: Head = msgspec.structs.replace(ledger.head)
+        if fires:
+            self._date_head()
         self.rows: dict[str, Row] = {}
         self.facts: dict[str, Fact] = {}
+        self.shown: dict[int, int] = {}
+        """row → when an answer of this very draft that showed it was asked for, Unix milliseconds"""
         self.moves = 0
         self.kinds: list[str] = []
         """of the events, for metrics and logs"""
         self._quarantined: set[bytes] = set()
         self._log: list[Put] = []
         self._present: dict[tuple[str, bytes], Put] = {}
+
+    def _date_head(self) -> None:
+        """What waited for a clock that can be trusted: when the history began, since when thresholds count."""
+        if self.head.began == UNSET:
+            self.head.began = self.now
+        if UNSET in self.head.thresholds.values():
+            since = self.head.thresholds.items()
+            self.head.thresholds = {text: self.now if then == UNSET else then for text, then in since}
 
     def row(self, identifier: str) -> Row | None:
         """A certificate's row as this draft leaves it."""

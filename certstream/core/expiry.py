@@ -47,7 +47,8 @@ def due(row: Row, thresholds: Sequence[Threshold], since: Mapping[str, int], now
     for threshold, span in spans(row, thresholds):
         passed = row.not_after - span
         added = since.get(threshold.text, 0)
-        if passed <= now and (passed > added or row.known > added) and (nearest is None or span < nearest[0]):
+        counts = added >= 0 and (passed > added or row.known > added)
+        if counts and passed <= now and (nearest is None or span < nearest[0]):
             nearest = (span, threshold)
     if nearest is None or (told.threshold is not None and nearest[0] >= told.threshold):
         return None

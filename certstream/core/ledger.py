@@ -22,6 +22,8 @@ from certstream.core.packed import Calendar, Subjects
 from certstream.core.rows import Head, Row, decode_head, decode_row, encode
 from certstream.core.times import Threshold
 
+UNSET = -1
+"""A moment of the head that waits for a clock that can be trusted."""
 RECENT = 120.0
 """Seconds for which the moment of a fact is remembered; older facts need none (`design`: replicas lag)."""
 
@@ -125,7 +127,7 @@ class Ledger:
     def schedule(self, now: int) -> None:
         """Build the calendar anew: after a restore, or when the thresholds changed. `now` in Unix milliseconds."""
         if not self.scheduled and self.head is not None:
-            self.newest = self.head.time or self.head.began
+            self.newest = self.head.time or max(self.head.began, 0) or now
         self.calendar, self.scheduled = Calendar(), True
         for number, _, row in self.inventory.live():
             self._plan(number, row, now)
@@ -201,13 +203,13 @@ def _mark(text: str) -> bytes:
         raise Fatal(f"a key of the topic `state` ends in {text[:64]!r}; it was written by something else") from error
 
 
-def begin(settings: Settings, *, lineage: str, now: int) -> Head:
-    """The head of a history that begins now."""
+def begin(settings: Settings, *, lineage: str) -> Head:
+    """The head of a history that begins now; when that is, the first draft says whose clock can be trusted."""
     since = {threshold.text: 0 for threshold in settings.thresholds}
-    return Head(form=1, lineage=lineage, budget=settings.budget, uid=None, began=now, thresholds=since)
+    return Head(form=1, lineage=lineage, budget=settings.budget, uid=None, began=UNSET, thresholds=since)
 
 
-def adopt(head: Head, settings: Settings, *, now: int) -> Head:
-    """The head under the present configuration: thresholds that came later count from now on."""
-    since = {threshold.text: head.thresholds.get(threshold.text, now) for threshold in settings.thresholds}
+def adopt(head: Head, settings: Settings) -> Head:
+    """The head under the present configuration: thresholds that came later count from when a clock can be trusted."""
+    since = {threshold.text: head.thresholds.get(threshold.text, UNSET) for threshold in settings.thresholds}
     return msgspec.structs.replace(head, thresholds=since)

@@ -51,6 +51,7 @@ def observe(
     """
     found = Observed(records=len(answer.page.records))
     different = _split(draft, answer, found)
+    draft.shown.update((number, max(answer.sent_at, draft.shown.get(number, 0))) for number in found.unchanged)
     found.shows_known = _shows_known(draft, answer, found, different)
     if not (believed or decides is not None or found.shows_known) and _needs_proof(draft):
         found.held = any(isinstance(normal, Normal) for _, normal in different)

@@ -172,6 +172,7 @@ class Head(msgspec.Struct, array_like=True):
     budget: str
     uid: str | None
     began: int
+    """-1: no clock could be trusted yet"""
     sequence: int = 0
     hash: bytes = bytes(32)
     time: int = 0
@@ -180,7 +181,7 @@ class Head(msgspec.Struct, array_like=True):
     live: int = 0
     """certificates that are there"""
     thresholds: dict[str, int] = {}
-    """each threshold of the configuration and since when it is in it; 0: since the history began"""
+    """each threshold of the configuration and since when; 0: since the history began, -1: not in force yet"""
     lost: list[tuple[int, int]] = []
     """deletions of the last day: (hour, how many)"""
     suspect: str | None = None

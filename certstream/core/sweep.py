@@ -69,6 +69,11 @@ class Sweep:
         """How many pages have been read."""
         return len(self._pages)
 
+    @property
+    def records(self) -> int:
+        """How many records the pages held."""
+        return sum(read.records for read in self._pages.values())
+
     def next(self) -> int | None:
         """The next page to ask for; None when nothing is left to ask (some answers may still be under way)."""
         if self.page_size_changed or self._stopped:
@@ -88,7 +93,7 @@ class Sweep:
 
     def answered(self, number: int, page: Page) -> None:
         """Take a page's counts into account."""
-        if page.size is not None and 0 < page.size < self.size:
+        if page.size is not None and len(page.records) <= page.size < self.size and page.size > 0:
             self.size = page.size
             self.page_size_changed = True
             return
@@ -115,6 +120,9 @@ class Sweep:
         self._beyond = max(self._beyond, beyond)
         if self.forward:
             self._last = max(self._last, number + (count >= self.size)) if beyond > 0 else last
+        elif count == 0 and number > last:
+            # Beyond the end: a total before was too large, and walking back page by page might never end.
+            self._cursor, self._last = min(self._cursor, last + 1), last
         else:
             self._last = max(last, self._last)
 
@@ -178,7 +186,7 @@ class Sweep:
             return Verdict(False, 0, "TotalCount fell or rose by too much while the list was read")
         if self._beyond > cap:
             return Verdict(False, 0, "the pages hold more than TotalCount promises")
-        seen = sum(read.records for read in self._pages.values())
+        seen = self.records
         shortfall = max(0, smallest - seen)
         if shortfall <= min(moved, cap):
             return Verdict(True, shortfall, None)

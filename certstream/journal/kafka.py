@@ -17,8 +17,9 @@ from certstream.journal import kafka_log
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.kafka_connect import only_our_cancellation, reason, started, stopped
 from certstream.journal.kafka_reader import connected, read
-from certstream.journal.kafka_shard import KafkaShard, boot_time
+from certstream.journal.kafka_shard import KafkaShard
 from certstream.journal.layout import TOPICS
+from certstream.journal.ownership import boot_time
 from certstream.ports import Apply, JournalAway
 
 __all__ = ["KafkaConfig", "KafkaJournal"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Self
@@ -18,18 +17,10 @@ from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.kafka_connect import reason
 from certstream.journal.kafka_producer import Producer, is_fence
 from certstream.journal.kafka_reader import Reader, connected
-from certstream.journal.ownership import Claim, Row, own
+from certstream.journal.ownership import OWNED_SECONDS, Claim, Row, own
 from certstream.ports import Apply, Fenced, JournalAway, JournalDoubt, Opened
 
 log = logging.getLogger(__name__)
-
-OWNED_SECONDS = 5.0
-"""How long after the start of the last successful check calls are allowed (design: Pacing)."""
-
-
-def boot_time() -> float:
-    """Seconds since the machine started, running through a suspend."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class KafkaShard:

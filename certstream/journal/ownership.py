@@ -17,6 +17,14 @@ import msgspec
 
 from certstream.core.wire import STATE, Put
 
+OWNED_SECONDS = 5.0
+"""How long after the start of the last successful check calls are allowed (design: Pacing)."""
+
+
+def boot_time() -> float:
+    """Seconds since the machine started, running through a suspend."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
 
 def own(key: bytes) -> bool:
     """Whether a key of `state` is the journal's own: such rows are never given to `apply`."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from certstream.core.errors import Fatal
 from certstream.core.wire import Put
-from certstream.journal.ownership import Claim, own
+from certstream.journal.ownership import OWNED_SECONDS, Claim, boot_time, own
 from certstream.journal.sqlite_file import told
 from certstream.journal.sqlite_writer import Writer
 from certstream.ports import Apply, Fenced, JournalAway, JournalDoubt, Opened
@@ -32,6 +32,7 @@ class SqliteShard:
         self._doubt = False
         self._lost: str | None = None
         self._closed = False
+        self._verified = boot_time()
 
     @property
     def number(self) -> int:
@@ -44,8 +45,9 @@ class SqliteShard:
         return self._opened
 
     def owned_until(self) -> float:
-        """For ever while the lock is held, which the system takes away only when the process dies."""
-        return math.inf if self._writer.locked and not self._closed and not self._lost else -math.inf
+        """Five seconds after the lock was last seen to be ours: its file can be removed, and another one locked."""
+        good = self._writer.locked and not self._closed and not self._lost
+        return self._verified + OWNED_SECONDS if good else -math.inf
 
     async def commit(self, puts: Sequence[Put]) -> None:
         """One transaction. JournalDoubt after any failure (disk full, locked, …); cancelled, it is in doubt too."""
@@ -56,8 +58,10 @@ class SqliteShard:
     async def verify(self) -> None:
         """See that the lock is still ours; nothing is written."""
         self._usable()
+        began = boot_time()
         try:
             await self._writer.check()
+            self._verified = began
         except sqlite3.Error as error:
             raise JournalDoubt(told(error, self._writer.path)) from error
         except JournalAway as error:
@@ -107,8 +111,10 @@ class SqliteShard:
 
     async def _write(self, puts: Sequence[Put]) -> None:
         self._doubt = True
+        began = boot_time()
         try:
             end = await self._writer.commit(self.number, puts)
+            self._verified = began
         except sqlite3.Error as error:
             raise JournalDoubt(told(error, self._writer.path)) from error
         except JournalAway as error:

@@ -40,6 +40,7 @@ class Budget:
         self._throttled = 0
         self._timer: asyncio.TimerHandle | None = None
         self.frozen_until = 0.0
+        self._held_until = 0.0
 
     async def call(self, urgency: Urgency, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Make one call when its turn comes. Raises what `ask` raises; a throttle answer freezes the budget."""
@@ -58,11 +59,13 @@ class Budget:
 
     def idle(self) -> bool:
         """All slots are back."""
-        return self._slots.idle(self._clock.monotonic())
+        now = self._clock.monotonic()
+        return now >= self._held_until and self._slots.idle(now)
 
     def hold(self, seconds: float) -> None:
         """No call for so long: an earlier owner may still be calling."""
-        self._slots.freeze(self._clock.monotonic() + seconds)
+        self._held_until = self._clock.monotonic() + seconds
+        self._slots.freeze(self._held_until)
 
     def _freeze(self, retry_after: float | None) -> None:
         self._throttled += 1

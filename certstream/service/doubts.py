@@ -7,6 +7,10 @@ from collections.abc import Mapping
 
 from certstream.service.clock import Clock
 
+FIRST = 5.0
+"""Seconds until a look-up that brought nothing is tried again the first time."""
+LONGEST = 300.0
+
 
 class Doubts:
     """A small agenda: `want` adds, `take` waits for what is due."""
@@ -14,6 +18,7 @@ class Doubts:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._due: dict[str, float] = {}
+        self._tries: dict[str, int] = {}
         self._wake = asyncio.Event()
 
     def want(self, identifiers: Mapping[str, float]) -> None:
@@ -23,6 +28,19 @@ class Doubts:
             self._due[identifier] = min(self._due.get(identifier, float("inf")), now + wait)
         if identifiers:
             self._wake.set()
+
+    def again(self, identifier: str) -> None:
+        """A look-up of it brought nothing: later, and later each time, so that what nothing decides starves nobody."""
+        tries = self._tries[identifier] = self._tries.get(identifier, 0) + 1
+        self.want({identifier: min(FIRST * 2.0 ** (tries - 1), LONGEST)})
+
+    def decided(self, identifier: str) -> None:
+        """A look-up of it brought something."""
+        self._tries.pop(identifier, None)
+
+    def open(self) -> bool:
+        """Whether anything waits to be looked up."""
+        return bool(self._due)
 
     def due(self) -> bool:
         """Whether there is something to be looked up now."""

@@ -62,3 +62,9 @@ async def tell(ledger: Ledger, writer: Writer, clock: Clock) -> None:
         await writer.do(ledger, act)
     finally:
         ledger.plan(numbers, clock.wall())
+
+
+async def tell_all(ledger: Ledger, writer: Writer, clock: Clock) -> None:
+    """Tell everything that is due now, if the clock can be trusted: for `once`."""
+    while (due := ledger.calendar.next()) is not None and due <= clock.wall() and writer.trusts_clock(ledger):
+        await tell(ledger, writer, clock)

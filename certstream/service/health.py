@@ -63,7 +63,7 @@ class Health:
         if self._budget.frozen_until - now > 5:
             return "throttled", "somebody else spends this user's calls"
         if head is None or head.baselined is None:
-            return "baseline", None
+            return "baseline", poller.note
         return "healthy", poller.note
 
     async def keep(self) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from certstream.core import deletion
-from certstream.core.answers import Answer
+from certstream.core.answers import Answer, Denied, Refused
 from certstream.core.draft import Draft
-from certstream.core.errors import Transient
+from certstream.core.errors import Rejected, Transient
 from certstream.core.normal import Unreadable, read
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
@@ -27,8 +27,6 @@ FRESH_MS = 60_000
 TOGETHER = 15.0
 """Seconds from the first look-up of a group to the answer of its control: a blindness that ends in between would make
 a control out of a certificate that came back with the others."""
-AGAIN = 5.0
-"""Seconds until a look-up that brought nothing is tried again."""
 
 
 class LookUps:
@@ -54,10 +52,12 @@ class LookUps:
         while self._busy or self._doubts.due():  # noqa: ASYNC110 - `once` alone asks, and only at its end
             await asyncio.sleep(0.05)
 
-    async def delete(self, candidates: Sequence[str]) -> None:
-        """Decide about candidates for deletion that were judged not to be too many."""
+    async def delete(self, candidates: Sequence[str]) -> bool:
+        """Decide about candidates for deletion that were judged not to be too many; whether all were decided."""
+        decided = True
         for at in range(0, len(candidates), AT_ONCE):
-            await self._decide(candidates[at : at + AT_ONCE], judged=True)
+            decided &= await self._decide(candidates[at : at + AT_ONCE], judged=True)
+        return decided and not self._doubts.open()
 
     async def believable(self, candidates: int, *, empty: bool = False) -> bool:
         """Whether so many candidates for deletion may be looked up; if not, the account becomes suspect."""
@@ -73,37 +73,48 @@ class LookUps:
             log.error("account.suspect", extra={"account": self._ledger.name, "reason": reason})
         return reason is None
 
-    async def _decide(self, identifiers: Sequence[str], *, judged: bool) -> None:
-        """Look up a few; what is there is observed; what is not is deleted if a control vouches for the answers."""
+    async def _decide(self, identifiers: Sequence[str], *, judged: bool) -> bool:
+        """Look up a few; what is there is observed; what is not is deleted if a control vouches for the answers.
+
+        Whether all of them were decided.
+        """
         empty: dict[str, Answer] = {}
-        answers = await asyncio.gather(*(self._look_up(identifier) for identifier in identifiers))
-        for identifier, answer in zip(identifiers, answers, strict=True):
-            if answer is None:
-                self._doubts.want({identifier: AGAIN})
-            elif shows(answer, identifier):
+        async with asyncio.TaskGroup() as group:
+            asked = {identifier: group.create_task(self._look_up(identifier)) for identifier in identifiers}
+        decided = True
+        for identifier, task in asked.items():
+            answer = task.result()
+            if answer is None or (not shows(answer, identifier) and (answer.page.records or answer.page.total)):
+                self._doubts.again(identifier)  # an answer about something else proves nothing either
+                decided = False
+                continue
+            self._doubts.decided(identifier)
+            if shows(answer, identifier):
                 await self._observe(answer, identifier)
-            elif answer.page.records or answer.page.total:
-                self._doubts.want({identifier: AGAIN})  # an answer about something else proves nothing
             elif (row := self._ledger.inventory.get(identifier)) is not None and not row.gone:
                 empty[identifier] = answer
-        if not empty or not (judged or await self.believable(len(empty))):
-            return
+        if not empty:
+            return decided
+        if not (judged or await self.believable(len(empty))):
+            return False
         if not await self._controlled(empty):
             log.warning("deletion.unproven", extra={"account": self._ledger.name, "candidates": len(empty)})
-            return
+            return False
         moved = await self._moved(empty) if self._ledger.settings.grouped else set()
-        self._doubts.want(await self._observer.commit(partial(deletion.delete, answers=empty, moved=moved)))
+        later = await self._observer.commit(partial(deletion.delete, answers=empty, moved=moved))
+        self._doubts.want(later)
+        return decided and not later
 
     async def _observe(self, answer: Answer, identifier: str) -> None:
         try:
             await self._observer.observe(answer, decides=identifier)
         except Transient:
-            self._doubts.want({identifier: AGAIN})
+            self._doubts.again(identifier)
 
     async def _look_up(self, identifier: str, *, anywhere: bool = False) -> Answer | None:
         try:
             return await self._calls.ask(Urgency.DECISION, identifier=identifier, anywhere=anywhere)
-        except Transient as error:
+        except (Transient, Rejected, Refused) as error:
             log.warning("look-up.failed", extra={"account": self._ledger.name, "reason": str(error)})
             return None
 
@@ -119,9 +130,12 @@ class LookUps:
 
     async def _moved(self, empty: Mapping[str, Answer]) -> set[str]:
         """Those that are there outside the account's resource group."""
-        found = set()
+        found: set[str] = set()
         for identifier in empty:
-            answer = await self._look_up(identifier, anywhere=True)
+            try:
+                answer = await self._look_up(identifier, anywhere=True)
+            except Denied:
+                return found  # a policy for this group alone: where else it may be is not ours to see
             if answer is not None and shows(answer, identifier):
                 found.add(identifier)
         return found

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from certstream.core.answers import Answer
+from certstream.core.answers import Answer, Refused
 from certstream.core.deletion import suspect
 from certstream.core.draft import Draft
-from certstream.core.errors import Transient
+from certstream.core.errors import Rejected, Transient
 from certstream.core.ledger import Ledger
 from certstream.core.normal import Unreadable, read
 from certstream.core.observe import Observed, observe
@@ -61,7 +61,8 @@ class Observer:
         observed = await self.commit(act)
         self._note(answer, observed)
         if observed.held:
-            self._held.append(answer)
+            now = self._clock.monotonic()
+            self._held = [held for held in self._held if now - held.received <= OLD] + [answer]
             await self._vouch()
         elif observed.shows_known and self._held:
             await self._believe(answer)
@@ -98,7 +99,7 @@ class Observer:
                 answer = await self._calls.ask(Urgency.DECISION, identifier=identifier)
                 if (await self.observe(answer, decides=identifier)).shows_known:
                     return
-            except Transient:
+            except (Transient, Rejected, Refused):
                 continue
 
     async def _believe(self, witness: Answer) -> None:
@@ -121,6 +122,6 @@ class Observer:
                 try:
                     answer = await self._calls.ask(Urgency.DECISION, identifier=identifier)
                     return identifier in (await self.observe(answer, decides=identifier)).identifiers
-                except Transient:
+                except (Transient, Rejected, Refused):
                     return False
         return True

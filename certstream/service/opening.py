@@ -104,7 +104,7 @@ async def open_shard(
 
 async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], now: int) -> None:
     """Commit the heads where they are new or changed; then the accounts are known, and their calendars are built."""
-    heads = [await _head(journal, shard, entry, now) for entry in entries]
+    heads = [await _head(journal, shard, entry) for entry in entries]
     await shard.commit(
         [
             Put(STATE, key_of(entry.ledger.name), encode(head))
@@ -118,16 +118,16 @@ async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], now: 
         entry.ledger.schedule(now)
 
 
-async def _head(journal: Journal, shard: Shard, entry: Entry, now: int) -> Head:
+async def _head(journal: Journal, shard: Shard, entry: Entry) -> Head:
     """The head under the present configuration: restored, or of a history that begins now."""
     ledger, settings = entry.ledger, entry.ledger.settings
     ledger.check()
     if ledger.head is None:
         await _refuse_elsewhere(journal, shard, entry)
-        head = begin(settings, lineage=secrets.token_hex(8), now=now)
+        head = begin(settings, lineage=secrets.token_hex(8))
         log.info("history.begins", extra={"account": ledger.name, "lineage": head.lineage})
     else:
-        head = adopt(ledger.head, settings, now=now)
+        head = adopt(ledger.head, settings)
     if head.budget != settings.budget:
         raise Fatal(
             f"account {ledger.name} has the budget {head.budget!r} for ever, the configuration says "

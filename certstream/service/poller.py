@@ -90,6 +90,9 @@ class Poller:
         except* Fatal as errors:
             self._deny(errors)
             complete = False
+        except* Exception:
+            log.exception("account.failed", extra={"account": self.ledger.name})
+            complete = False
         return complete
 
     def _deny(self, errors: BaseExceptionGroup[Fatal]) -> None:
@@ -178,10 +181,10 @@ class Poller:
             for one in self.ledger.inventory.unseen(sweep.seen)
             if (fact := facts.get(one)) is None or fact.received < began
         ]
-        if unseen and not await self._look_ups.believable(len(unseen), empty=not any(sweep.seen)):
+        if unseen and not await self._look_ups.believable(len(unseen), empty=not sweep.records):
             return
-        await self._look_ups.delete(unseen)
-        await self._observer.commit(partial(swept, began_at=began_at))
+        decided = await self._look_ups.delete(unseen)
+        await self._observer.commit(partial(swept, began_at=began_at, decided=decided))
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)
 
     async def _pause(self, until: float) -> None:

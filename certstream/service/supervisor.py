@@ -152,7 +152,7 @@ class Supervisor:
             stopping.cancel()
             complete = done.done() and all(done.result())
             for running in self._running.values():
-                await expiry.tell(running.poller.ledger, running.writer, self.clock)
+                await expiry.tell_all(running.poller.ledger, running.writer, self.clock)
             loops += sweeps
         else:
             loops += [work.create_task(running.poller.run()) for running in self._running.values()]

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
+
 from certstream.core import account, deletion
 from certstream.core.anchor import Anchor
 from certstream.core.answers import Answer, Page
@@ -82,7 +84,7 @@ class World:
     def __post_init__(self) -> None:
         settings = self._settings()
         self.ledger = Ledger(settings, Anchor(boot=0.0))
-        self.ledger.head = begin(settings, lineage=LINEAGE, now=self.wall)
+        self.ledger.head = msgspec.structs.replace(begin(settings, lineage=LINEAGE), began=self.wall)
         self.ledger.schedule(self.wall)
 
     def _settings(self) -> Settings:
@@ -151,7 +153,7 @@ class World:
         head = self.ledger.head
         assert head is not None
         settings = self._settings()
-        self.ledger.settings, self.ledger.head = settings, adopt(head, settings, now=self.wall)
+        self.ledger.settings, self.ledger.head = settings, adopt(head, settings)
         self.ledger.schedule(self.wall)
 
     def restored(self) -> Ledger:
