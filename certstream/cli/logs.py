@@ -76,5 +76,3 @@ def set_up(*, as_json: bool, level: str = "INFO") -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("certstream").setLevel(level)
-    # aiokafka reports each broker that is away at ERROR, several times a second; the journal says it once, and better.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
