@@ -58,7 +58,7 @@ def place(where: Where, source: str, told: Mapping[Where, str]) -> str:
 def _shown(value: Any) -> str:
     """A bad value in words, short, without what may be a password."""
     text = str(value).lower() if isinstance(value, bool) else repr(value) if isinstance(value, str) else str(value)
-    text = re.sub(r"(^['\"]?|//)(?:(?!//).)*@", r"\1…@", text)
+    text = re.sub(r"^(['\"]?(?:[a-z0-9+.-]+://)?).*@", r"\1…@", text, flags=re.I | re.S)
     return text if len(text) <= 60 else text[:57] + "…"
 
 

@@ -32,7 +32,7 @@ def swept(draft: Draft, *, began_at: int, decided: bool = True) -> None:
     `decided`: nothing that it nominated, or that was doubtful before, is still open.
     """
     draft.head.swept = draft.now
-    if decided:
+    if decided and draft.head.suspect is None:  # what a suspect account held back, the next sweep tells
         draft.head.observed = began_at
     release(draft)
     if draft.head.baselined is None:

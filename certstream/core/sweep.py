@@ -93,7 +93,7 @@ class Sweep:
 
     def answered(self, number: int, page: Page) -> None:
         """Take a page's counts into account."""
-        if page.size is not None and len(page.records) <= page.size < self.size and page.size > 0:
+        if page.size is not None and 0 < len(page.records) == page.size < self.size:
             self.size = page.size
             self.page_size_changed = True
             return

@@ -19,24 +19,33 @@ class Doubts:
         self._clock = clock
         self._due: dict[str, float] = {}
         self._tries: dict[str, int] = {}
+        self._not_before: dict[str, float] = {}
         self._wake = asyncio.Event()
 
     def want(self, identifiers: Mapping[str, float]) -> None:
         """Look these up in so many seconds; the earlier wish counts."""
         now = self._clock.monotonic()
         for identifier, wait in identifiers.items():
-            self._due[identifier] = min(self._due.get(identifier, float("inf")), now + wait)
+            due = max(now + wait, self._not_before.get(identifier, 0.0))
+            self._due[identifier] = min(self._due.get(identifier, float("inf")), due)
         if identifiers:
             self._wake.set()
 
     def again(self, identifier: str) -> None:
         """A look-up of it brought nothing: later, and later each time, so that what nothing decides starves nobody."""
         tries = self._tries[identifier] = self._tries.get(identifier, 0) + 1
-        self.want({identifier: min(FIRST * 2.0 ** (tries - 1), LONGEST)})
+        wait = min(FIRST * 2.0 ** min(tries - 1, 10), LONGEST)
+        self._not_before[identifier] = self._clock.monotonic() + wait
+        self.want({identifier: wait})
+
+    def may(self, identifier: str) -> bool:
+        """Whether it may be looked up now."""
+        return self._not_before.get(identifier, 0.0) <= self._clock.monotonic()
 
     def decided(self, identifier: str) -> None:
         """A look-up of it brought something."""
-        self._tries.pop(identifier, None)
+        for known in (self._tries, self._due, self._not_before):
+            known.pop(identifier, None)
 
     def open(self) -> bool:
         """Whether anything waits to be looked up."""

@@ -54,10 +54,11 @@ class LookUps:
 
     async def delete(self, candidates: Sequence[str]) -> bool:
         """Decide about candidates for deletion that were judged not to be too many; whether all were decided."""
-        decided = True
-        for at in range(0, len(candidates), AT_ONCE):
-            decided &= await self._decide(candidates[at : at + AT_ONCE], judged=True)
-        return decided and not self._doubts.open()
+        now = [identifier for identifier in candidates if self._doubts.may(identifier)]
+        decided = len(now) == len(candidates)
+        for at in range(0, len(now), AT_ONCE):
+            decided &= await self._decide(now[at : at + AT_ONCE], judged=True)
+        return decided and not self._busy and not self._doubts.open()
 
     async def believable(self, candidates: int, *, empty: bool = False) -> bool:
         """Whether so many candidates for deletion may be looked up; if not, the account becomes suspect."""

@@ -229,7 +229,7 @@ class Broker:
 
     def _format(self, settings: Path) -> None:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        words = ["format", "-t", cluster, "-c", str(settings)]
+        words = ["format", f"--cluster-id={cluster}", "-c", str(settings)]  # an id may begin with "-"
         if self.sasl:
             words += ["--add-scram", f"SCRAM-SHA-512=[name={self.username},password={self.password}]"]
         done = subprocess.run(
