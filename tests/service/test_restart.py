@@ -204,7 +204,7 @@ async def test_a_commit_that_happened_though_it_was_reported_failed_is_not_repea
         journal._writer.commit = commit
         issued = world.simulator.issue()
         await world.event("certificate.new", issued)
-        await world.says("journal.resumed")
+        await world.until_said("journal.resumed")
         await world.sweeps()
         assert lost.is_set()
         assert world.said("journal.doubt")
