@@ -72,6 +72,10 @@ def set_up(*, as_json: bool, level: str = "INFO") -> None:
         handler.setFormatter(JsonLines())
     else:
         handler = ForPeople(Console(stderr=True, highlight=False))
+    if level != "DEBUG":
+        # aiokafka reports each passing trouble at ERROR. The journal collects these lines (`kafka_log`) and says what
+        # matters once, and better; so they may not be silenced at their loggers, only here.
+        handler.addFilter(lambda record: not record.name.startswith("aiokafka"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
