@@ -78,6 +78,7 @@ def first_sight(draft: Draft, answer: Answer, normal: Normal, raw: bytes, gone: 
         revoked=normal.certificate.get("status") == REVOKED,
         baseline=baseline,
         subject=subject_key(normal.certificate),
+        lineage=draft.head.mark,
         image=image.pack(),
     )
     observed = {"before": rfc3339(answer.received_at)}

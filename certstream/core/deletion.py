@@ -47,7 +47,7 @@ def release(draft: Draft) -> None:
 def undecided(draft: Draft, identifier: str, answer: Answer) -> float | None:
     """An empty look-up is no proof yet: seconds to wait before the next one; None where it may decide."""
     number = draft.ledger.inventory.number(identifier)
-    if number is not None and answer.sent_at < max(draft.ledger.shown[number], draft.shown.get(number, 0)) <= draft.now:
+    if number is not None and answer.sent_at < draft.shown(number) <= draft.now:
         return 0.0  # a later call has shown it since: it may be there again
     fact = draft.fact(identifier)
     if fact is None:

@@ -39,8 +39,8 @@ class Draft:
             self._date_head()
         self.rows: dict[str, Row] = {}
         self.facts: dict[str, Fact] = {}
-        self.shown: dict[int, int] = {}
-        """row → when an answer of this very draft that showed it was asked for, Unix milliseconds"""
+        self.shows: list[tuple[int, list[int]]] = []
+        """of each answer of this draft: when it was asked for (Unix milliseconds), which rows it showed unchanged"""
         self.moves = 0
         self.kinds: list[str] = []
         """of the events, for metrics and logs"""
@@ -63,6 +63,10 @@ class Draft:
     def fact(self, identifier: str) -> Fact | None:
         """When the row was last set."""
         return self.facts.get(identifier) or self.ledger.facts.get(identifier)
+
+    def shown(self, number: int) -> int:
+        """When the newest answer that showed this row was asked for, Unix milliseconds; 0: none did."""
+        return max([self.ledger.shown[number], *(sent_at for sent_at, numbers in self.shows if number in numbers)])
 
     def keep(self, identifier: str, row: Row) -> None:
         """Remember without telling."""

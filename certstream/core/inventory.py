@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import msgspec
 
@@ -32,26 +32,36 @@ class Inventory:
         """Rows, the deleted ones included."""
         return len(self._values)
 
-    def recognise(self, records: Iterable[Slice]) -> Iterator[tuple[Slice, bytes, int | None]]:
-        """For each record of a page: the first 16 bytes of its SHA-256, and the number of the row that it shows
-        unchanged, None where it shows something else. The hash decides; the row that followed the one before the last
-        time is only tried first, so that most records are never looked into.
+    def recognise(
+        self, records: Iterable[Slice], undecided: Container[str] = ()
+    ) -> tuple[list[int], list[tuple[Slice, bytes]]]:
+        """The records of a page: numbers of the rows that they show unchanged; and the others, each with the first 16
+        bytes of its SHA-256, those of an `undecided` identifier among them. The hash decides; the row that followed the
+        one before the last time is only tried first, so that most records are never looked into.
         """
         values, following, sha256 = self._values, self._next, hashlib.sha256
-        before, guess = -1, len(values)
+        end = len(values)
+        unchanged: list[int] = []
+        others: list[tuple[Slice, bytes]] = []
+        before, guess = -1, end
         for record in records:
             digest = sha256(record).digest()[:16]
-            if guess < len(values) and values[guess][RAW] == digest:
+            if guess < end and values[guess][RAW] == digest:
                 before = guess
-                yield record, digest, guess
+                same = True
             else:
                 identifier = identifier_of(record)
                 number = None if identifier is None else self.number(identifier)
                 if number is not None and before >= 0:
                     following[before] = number
                 before = number if number is not None else -1
-                yield record, digest, number if number is not None and values[number][RAW] == digest else None
-            guess = following[before] if before >= 0 else len(values)
+                same = number is not None and values[number][RAW] == digest
+            if same and not (undecided and self._identifiers[before] in undecided):
+                unchanged.append(before)
+            else:
+                others.append((record, digest))
+            guess = following[before] if before >= 0 else end
+        return unchanged, others
 
     def number(self, identifier: str) -> int | None:
         """The number of a certificate's row, deleted or not."""

@@ -89,15 +89,20 @@ class Ledger:
     def restore(self, key: bytes, value: bytes | None, *, now: float, wall: int) -> None:
         """Take one record of `state` back. `now` is monotonic seconds and `wall` Unix milliseconds of this moment.
 
-        Raises Fatal for a row that was not written by certstream, or by a newer one.
+        Raises Fatal for a row that was not written by certstream, or by a newer one, and for a tombstone: certstream
+        forgets nothing here.
         """
         _, slash, identifier = _text(key).partition("/")
+        if value is None:
+            raise Fatal(
+                f"the topic `state` has a tombstone for {_text(key)[:80]}, which certstream never writes: something "
+                f"else deleted it. Put the record back, or give account {self.name} a new name"
+            )
         if not slash:
-            self.head = None if value is None else decode_head(value)
+            self.head = decode_head(value)
         elif identifier.startswith("/"):
-            if value is not None:
-                self.quarantined.add(_mark(identifier[1:]))
-        elif value is not None:
+            self.quarantined.add(_mark(identifier[1:]))
+        else:
             row = decode_row(value)
             number = self._put(identifier, row, value)
             if self.scheduled:
@@ -108,13 +113,27 @@ class Ledger:
 
     def check(self) -> None:
         """Raises Fatal for a memory that no history of ours can have left: torn, or put together from two."""
-        newest = max((self.inventory.row(number).sequence for number in range(len(self.inventory))), default=0)
-        if newest > (self.head.sequence if self.head is not None else 0):
-            known = f"ends at {self.head.sequence}" if self.head is not None else "is missing"
-            raise Fatal(
-                f"the topic `state` is torn: account {self.name} has a row of event {newest}, its head {known}. Put "
-                f"back what was lost (is the topic compacted, never deleted from?) or give the account a new name"
-            )
+        newest = live = 0
+        lineages: set[int] = set()
+        for number in range(len(self.inventory)):
+            row = self.inventory.row(number)
+            newest = max(newest, row.sequence)
+            live += not row.gone
+            lineages.add(row.lineage)
+        known, counted = (self.head.sequence, self.head.live) if self.head is not None else (0, 0)
+        if newest > known:
+            ends = f"ends at {known}" if self.head is not None else "is missing"
+            what = f"is torn: account {self.name} has a row of event {newest}, its head {ends}"
+        elif self.head is not None and lineages - {self.head.mark}:
+            what = f"is of two histories: account {self.name} is {self.head.lineage}, some of its rows are of another"
+        elif live != counted:
+            what = f"is torn: account {self.name} has {live} certificates, its head counts {counted}"
+        else:
+            return
+        raise Fatal(
+            f"the topic `state` {what}. Put back what was lost (is the topic compacted, never deleted from?) or give "
+            f"the account a new name"
+        )
 
     def _put(self, identifier: str, row: Row, value: bytes) -> int:
         number = self.inventory.put(identifier, value)

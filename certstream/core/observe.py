@@ -51,7 +51,7 @@ def observe(
     """
     found = Observed(records=len(answer.page.records))
     different = _split(draft, answer, found)
-    draft.shown.update((number, max(answer.sent_at, draft.shown.get(number, 0))) for number in found.unchanged)
+    draft.shows.append((answer.sent_at, found.unchanged))
     found.shows_known = _shows_known(draft, answer, found, different)
     if not (believed or decides is not None or found.shows_known) and _needs_proof(draft):
         found.held = any(isinstance(normal, Normal) for _, normal in different)
@@ -92,13 +92,10 @@ _Different = list[tuple[_Raw, Normal | Unreadable]]
 
 
 def _split(draft: Draft, answer: Answer, found: Observed) -> _Different:
-    """Sort out the unchanged records by their hash, read the others. This is the hot loop."""
-    inventory, rows = draft.ledger.inventory, draft.rows
+    """Sort out the unchanged records by their hash, read the others."""
     different: _Different = []
-    for record, digest, number in inventory.recognise(answer.page.records):
-        if number is not None and not (rows and inventory.identifier(number) in rows):
-            found.unchanged.append(number)
-            continue
+    found.unchanged, others = draft.ledger.inventory.recognise(answer.page.records, draft.rows)
+    for record, digest in others:
         raw = _Raw(digest, bytes(record))
         try:
             different.append((raw, read(raw.text)))

@@ -81,6 +81,8 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     """first told as `discovered`"""
     subject: int
     """40 bits of a hash over type, issuer and subject: where `replaces` looks"""
+    lineage: int
+    """the first 32 bits of its history's lineage: rows of two histories must not become one memory"""
     image: bytes
     """the normal form, compressed; empty when gone"""
 
@@ -193,6 +195,11 @@ class Head(msgspec.Struct, array_like=True):
     """when the last complete sweep ended"""
     observed: int | None = None
     """no change older than this is unseen"""
+
+    @property
+    def mark(self) -> int:
+        """What its rows carry as `lineage`."""
+        return int(self.lineage[:8], 16)
 
 
 _rows = msgspec.msgpack.Decoder(Row)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
 from certstream.core.errors import CertstreamError, Fatal
-from certstream.core.wire import Stored
+from certstream.core.wire import STATE, Stored
 from certstream.journal import kafka_log
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.kafka_connect import only_our_cancellation, reason, started, stopped
@@ -23,6 +26,8 @@ from certstream.journal.ownership import boot_time
 from certstream.ports import Apply, JournalAway
 
 __all__ = ["KafkaConfig", "KafkaJournal"]
+
+log = logging.getLogger(__name__)
 
 
 _THERE = (0, 5)
@@ -51,12 +56,13 @@ class KafkaJournal:
             raise Fatal("certstream must not run with python -O: aiokafka guards its transactions with assert (rule 7)")
         kafka_log.install()
         for pause in (0.1, 0.3, 0.6, 1.0):
-            counts = await self._counts()
+            counts, policy = await self._look()
             if all(self._config.topic(topic) in counts for topic in TOPICS):
                 break
             # Topics that were created a moment ago are not known to every broker at once.
             await asyncio.sleep(pause)
         self._partitions = self._checked(counts)
+        self._refuse_forgetful(policy)
 
     async def open(self, shard: int, apply: Apply) -> KafkaShard:
         """Fence the owner before and restore: `apply` gets each record of `state` in order, older ones of a key too.
@@ -94,14 +100,16 @@ class KafkaJournal:
     def _parts(self, topics: Sequence[str]) -> list[tuple[str, int]]:
         return [(topic, partition) for topic in topics for partition in range(self.partitions)]
 
-    async def _counts(self) -> dict[str, int]:
-        """Partitions of each topic that the brokers show us, by its name there."""
+    async def _look(self) -> tuple[dict[str, int], str | None]:
+        """Partitions of each topic that the brokers show us, by its name there; and what becomes of old records of
+        `state` (`cleanup.policy`), None where we are not told."""
         admin = self._config.clients.admin(**self._config.client_options())
         causes = await started(admin, self._config)
         try:
             # All topics, not ours by name: asking for one by name could make the broker create it.
             with only_our_cancellation():
                 found: list[Any] = await admin.describe_topics()
+                policy = await self._policy(admin)
         except CertstreamError:
             raise
         except Exception as error:
@@ -109,7 +117,30 @@ class KafkaJournal:
             raise JournalAway(f"Kafka at {self._config.bootstrap} does not answer: {text}") from error
         finally:
             await stopped(admin, self._config)
-        return {topic["topic"]: len(topic["partitions"]) for topic in found if topic["error_code"] in _THERE}
+        counts = {topic["topic"]: len(topic["partitions"]) for topic in found if topic["error_code"] in _THERE}
+        return counts, policy
+
+    async def _policy(self, admin: Any) -> str | None:
+        wanted = ConfigResource(ConfigResourceType.TOPIC, self._config.topic(STATE), {"cleanup.policy": ""})
+        entries = [
+            entry
+            for answer in await admin.describe_configs([wanted])
+            for code, _, _, _, found in answer.resources
+            if code == 0
+            for entry in found
+        ]
+        return next((entry[1] for entry in entries if entry[0] == "cleanup.policy"), None)
+
+    def _refuse_forgetful(self, policy: str | None) -> None:
+        """`state` is certstream's memory: brokers that delete of it what is old would make it begin again."""
+        name = self._config.topic(STATE)
+        if policy is None:
+            log.warning("journal.policy_unknown", extra={"topic": name, "right": "DescribeConfigs"})
+        elif policy != "compact":
+            raise Fatal(
+                f"Kafka at {self._config.bootstrap}: the topic {name} has cleanup.policy={policy}, so certstream's "
+                "memory would be deleted when it is old; it must be compact: `certstream topics apply` sets it"
+            )
 
     def _checked(self, counts: Mapping[str, int]) -> int:
         names = [self._config.topic(topic) for topic in TOPICS]

@@ -81,7 +81,7 @@ async def open_shard(
     ledgers = {entry.ledger.name: entry.ledger for entry in entries}
 
     def apply(key: bytes, value: bytes | None) -> None:
-        ledger = ledgers.get(key.partition(b"/")[0].decode())
+        ledger = ledgers.get(key.partition(b"/")[0].decode(errors="replace"))
         if ledger is not None:
             ledger.restore(key, value, now=clock.monotonic(), wall=clock.wall())
 
@@ -147,6 +147,12 @@ async def _refuse_elsewhere(journal: Journal, shard: Shard, entry: Entry) -> Non
     async for stored in journal.read([ACCOUNTS]):
         if stored.key == key_of(name) and stored.value is not None:
             budget = msgspec.json.decode(stored.value).get("budget", "?")
+            if budget == entry.ledger.settings.budget and stored.partition != shard.number:
+                raise Fatal(
+                    f"account {name} has its history in partition {stored.partition}, and would now write to partition "
+                    f"{shard.number} of {journal.partitions}: the number of partitions was changed, which would break "
+                    f"its order. `certstream journal copy` moves it to topics with another prefix and any number"
+                )
             if budget == entry.ledger.settings.budget:
                 await shard.verify()  # raises Fenced where another process began it since this one opened the shard
                 raise Fatal(

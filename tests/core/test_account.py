@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,6 +125,35 @@ def test_a_newer_form_is_fatal_and_says_what_to_do() -> None:
         row = type(row)(**{**{name: getattr(row, name) for name in row.__struct_fields__}, "form": FORM + 1})
         with pytest.raises(Fatal, match="upgrade"):
             ledger().restore(key, encode(row), now=0.0, wall=0)
+
+
+@pytest.mark.parametrize("key", [b"prod", b"prod/a", b"prod//00ff"])
+def test_a_tombstone_in_state_is_fatal(key: bytes) -> None:
+    with pytest.raises(Fatal, match="tombstone"):
+        ledger().restore(key, None, now=0.0, wall=0)
+
+
+def test_a_memory_that_our_history_cannot_have_left_is_refused() -> None:
+    world = watching(record("a"), record("b"))
+    state = world.topics["state"]
+    world.restored().check()
+    whole = dict(state)
+    row = decode_row(state[b"prod/a"] or b"")
+
+    del state[b"prod/a"]
+    with pytest.raises(Fatal, match="has 1 certificates, its head counts 2"):
+        world.restored().check()
+    state[b"prod/a"] = encode(msgspec.structs.replace(row, lineage=row.lineage ^ 1))
+    with pytest.raises(Fatal, match="two histories"):
+        world.restored().check()
+    state[b"prod/a"] = encode(msgspec.structs.replace(row, sequence=99))
+    with pytest.raises(Fatal, match="a row of event 99, its head ends at"):
+        world.restored().check()
+    state |= whole
+    headless = world.restored()
+    headless.head = None
+    with pytest.raises(Fatal, match="its head is missing"):
+        headless.check()
 
 
 def test_rows_and_images_survive_the_round_trip() -> None:

@@ -35,6 +35,23 @@ def test_an_image_comes_back_as_it_was_whatever_its_fields_look_like(
 @given(sequence=st.integers(0, 2**63), at=st.integers(0, 2**62), raw=st.binary(min_size=16, max_size=16))
 def test_the_hash_of_a_record_lies_where_the_inventory_looks_for_it(sequence: int, at: int, raw: bytes) -> None:
     row = Row(
-        FORM, raw, sequence, b"h" * 32, b"i" * 32, at, at, at, at, None, at, None, (), False, True, 2**40 - 1, b"x"
+        FORM,
+        raw,
+        sequence,
+        b"h" * 32,
+        b"i" * 32,
+        at,
+        at,
+        at,
+        at,
+        None,
+        at,
+        None,
+        (),
+        False,
+        True,
+        2**40 - 1,
+        2**32 - 1,
+        b"x",
     )
     assert encode(row)[RAW] == raw

@@ -18,7 +18,7 @@ from certstream.core.observe import Observed
 from certstream.core.rows import Row, encode
 from certstream.core.sweep import PAGE_SIZE_CHANGED, UNSTEADY, Sweep, Verdict
 
-ROW = Row(1, b"", 1, b"", b"", 0, 0, 0, 0, None, None, None, (), False, False, 0, b"x")
+ROW = Row(1, b"", 1, b"", b"", 0, 0, 0, 0, None, None, None, (), False, False, 0, 0, b"x")
 BYTES = encode(ROW)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from certstream.core.errors import Fatal
 from certstream.core.wire import EVENTS, INVENTORY, QUARANTINE, STATE, Put
@@ -238,6 +239,17 @@ async def until_topic(admin: AIOKafkaAdminClient, name: str, *, there: bool) -> 
             return
         await asyncio.sleep(0.05)
     raise AssertionError(name)
+
+
+@pytest.mark.parametrize("policy", ["delete", "compact,delete"])
+async def test_a_state_topic_that_forgets_is_refused(place: KafkaPlace, kafka: Broker, policy: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.plain)
+    await admin.start()
+    name = place.config.topic(STATE)
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"cleanup.policy": policy})])
+    await admin.close()
+    with pytest.raises(Fatal, match=f"{name} has cleanup.policy={policy}.*topics apply"):
+        await place.journal().start()
 
 
 async def test_a_broker_that_is_not_there_is_away_with_the_cause() -> None:

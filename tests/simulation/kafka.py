@@ -246,4 +246,9 @@ class Admin:
         parts = list(range(self.cluster.broker.partitions))
         return [{"topic": self.cluster.prefix + name, "error_code": 0, "partitions": parts} for name in TOPICS]
 
+    async def describe_configs(self, resources: list[Any]) -> list[Any]:
+        await self.cluster.reach()
+        entries = [("cleanup.policy", "compact", False, 1)]
+        return [SimpleNamespace(resources=[(0, None, 2, resource.name, entries) for resource in resources])]
+
     async def close(self) -> None: ...
