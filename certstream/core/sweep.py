@@ -161,7 +161,7 @@ class Sweep:
         rows = set(observed.unchanged)
         rows.update(row for one in observed.identifiers if (row := inventory.number(one)) is not None)
         if number not in self._reread:
-            twice = sum(self.seen[row] for row in rows)
+            twice = sum(map(self.seen.__getitem__, rows))
             self._twice += twice
             self._stale = self._stale + 1 if rows and twice == len(rows) else 0
             if self._stale > _STALE_LIMIT:
