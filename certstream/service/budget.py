@@ -67,6 +67,10 @@ class Budget:
         self._held_until = self._clock.monotonic() + seconds
         self._slots.freeze(self._held_until)
 
+    def held(self) -> float:
+        """Seconds that `hold` still lasts; 0 or less: it does not."""
+        return self._held_until - self._clock.monotonic()
+
     def _freeze(self, retry_after: float | None) -> None:
         self._throttled += 1
         wait = retry_after if retry_after is not None else full_jitter(self._throttled, self._clock.random.random())

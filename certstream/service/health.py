@@ -51,6 +51,15 @@ class Health:
             self.state = State(state, since, reason)
         return self.state
 
+    def starting(self) -> str | None:
+        """Why nothing is known yet: what was healthy before this process is not so until an answer has said it."""
+        if self._calls.answered is not None or self.look().state not in ("healthy", "baseline"):
+            return None
+        held = self._budget.held()
+        if held > 0:
+            return f"taking over from an owner before, whose last calls may still count: {held:.0f} s left"
+        return "its first call has not been answered yet"
+
     def _judge(self) -> tuple[str, str | None]:
         poller, head = self._poller, self._poller.ledger.head
         if self._calls.denied is not None:

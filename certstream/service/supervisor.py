@@ -58,22 +58,30 @@ class Supervisor:
     _running: dict[str, _Running] = field(default_factory=dict)
     _budgets: dict[str, Budget] = field(default_factory=dict)
     _away: str | None = None
+    _step: str = "waiting for the journal"
+    """what keeps the accounts that are not running yet, for people"""
 
     def status(self) -> dict[str, Any]:
-        """For `/readyz`: how the accounts and the journal are."""
-        accounts: dict[str, Any] = {}
-        trouble = self._away
-        for name, running in self._running.items():
-            state, head = running.health.look(), running.poller.ledger.head
-            accounts[name] = {
-                "state": state.state,
-                "reason": state.reason,
-                "certificates": running.poller.ledger.live(),
-                "observedthrough": head.observed if head is not None else None,
-            }
-            trouble = trouble or running.writer.trouble
+        """For `/readyz`: how the journal and every configured account are, from the start: `check` and `once` ask whose
+        calls this process makes, or is about to make."""
+        accounts = {entry.ledger.name: self._tell(entry) for entry in self.entries}
+        trouble = self._away or next(filter(None, (one.writer.trouble for one in self._running.values())), None)
         journal = {"state": "away", "reason": trouble} if trouble else {"state": "ok"}
         return {"accounts": accounts, "journal": journal}
+
+    def _tell(self, entry: Entry) -> dict[str, Any]:
+        """`starting` is not a state of the contract: the topic `accounts` never says it."""
+        running, head = self._running.get(entry.ledger.name), entry.ledger.head
+        state, reason = "starting", self._step if running is None else running.health.starting()
+        if running is not None and reason is None:
+            now = running.health.look()
+            state, reason = now.state, now.reason
+        return {
+            "state": state,
+            "reason": reason,
+            "certificates": entry.ledger.live() if head is not None else None,
+            "observedthrough": head.observed if head is not None else None,
+        }
 
     async def run(self, stop: asyncio.Event, *, once: bool = False) -> bool:
         """Watch until `stop`; with `once`, until one complete sweep of each account. False: a sweep was not complete.
@@ -90,7 +98,9 @@ class Supervisor:
     async def _open(self) -> list[tuple[Shard, list[Entry]]]:
         """Connect, find out who the users are, and own their shards."""
         await self._connect()
+        self._step = "asking STS whose keys these are"
         await identify(self.entries)
+        self._step = "reading its history in the journal"
         shards: dict[int, list[Entry]] = {}
         for entry in self.entries:
             number = shard_of(entry.ledger.settings.budget, self.journal.partitions)
