@@ -170,7 +170,8 @@ async def _connected(connection: Mapping[str, Any], timeout: float) -> AsyncIter
             raise JournalAway(f"Kafka at {where}: {words}") from error
         finally:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(admin.close(), 3)
+                async with asyncio.timeout(3):
+                    await admin.close()
 
 
 async def _inspect(admin: AIOKafkaAdminClient, topics: Sequence[Wanted], prefix: str) -> dict[str, _Found]:

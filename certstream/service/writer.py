@@ -73,7 +73,8 @@ class Writer:
             while not (self._stopping and self._queue.empty()):
                 await self._prove()
                 try:
-                    work = [await asyncio.wait_for(self._queue.get(), IDLE)]
+                    async with asyncio.timeout(IDLE):  # `wait_for` may lose a cancellation before Python 3.12
+                        work = [await self._queue.get()]
                 except TimeoutError:
                     continue
                 if (wait := self._committed + TOGETHER - self._clock.monotonic()) > 0:
