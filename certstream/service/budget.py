@@ -27,6 +27,48 @@ class Urgency(IntEnum):
     SWEEP = 2
 
 
+class Share:
+    """How much of the budget is ours while somebody else spends it too, in calls a second.
+
+    As TCP shares a line: a throttle answer cuts it, time gives it back. So all who spend one user's calls make
+    progress; with pauses alone each would come back with all its slots, and be throttled with the others again.
+    """
+
+    CUT = 0.7
+    """of the share stays; once for all the calls that were under way together"""
+    BACK = 0.02
+    """of `qps` comes back each second"""
+    LEAST = 0.5
+    """calls a second"""
+
+    def __init__(self, qps: int, *, clock: Clock) -> None:
+        self._qps, self._clock = qps, clock
+        self._share = float(qps)
+        self._at = self._deaf_until = clock.monotonic()
+        self.contested = False
+        """throttle answers keep coming"""
+
+    def cut(self, frozen_until: float) -> None:
+        """A throttle answer, and until when it silences the budget."""
+        now = self._now()
+        if now >= self._deaf_until:
+            self._share = max(self._share * self.CUT, self.LEAST)
+            self._deaf_until = frozen_until + SECOND
+            self.contested |= self._share < 0.6 * self._qps
+
+    def gap(self) -> float:
+        """Seconds from the start of one call to that of the next."""
+        self._now()
+        return 0.0 if self._share >= self._qps else 1 / self._share
+
+    def _now(self) -> float:
+        now = self._clock.monotonic()
+        self._share = min(self._share + self.BACK * self._qps * (now - self._at), float(self._qps))
+        self._at = now
+        self.contested &= self._share < 0.9 * self._qps
+        return now
+
+
 class Budget:
     """Slots and those who wait for one. Every call to the certificate service goes through `call`."""
 
@@ -34,9 +76,10 @@ class Budget:
         self._slots = Slots(qps, free_at=free_at)
         self._clock = clock
         self._trip = RoundTrip()
+        self._share = Share(qps, clock=clock)
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._next_sweep = 0.0
+        self._next_sweep = self._next = 0.0
         self._throttled = 0
         self._timer: asyncio.TimerHandle | None = None
         self.frozen_until = 0.0
@@ -71,11 +114,17 @@ class Budget:
         """Seconds that `hold` still lasts; 0 or less: it does not."""
         return self._held_until - self._clock.monotonic()
 
+    def contested(self) -> bool:
+        """Somebody else spends this user's calls, and goes on doing so."""
+        self._share.gap()
+        return self._share.contested or self.frozen_until - self._clock.monotonic() > 5
+
     def _freeze(self, retry_after: float | None) -> None:
         self._throttled += 1
         wait = retry_after if retry_after is not None else full_jitter(self._throttled, self._clock.random.random())
         self.frozen_until = self._clock.monotonic() + max(wait, 0.1)
         self._slots.freeze(self.frozen_until)
+        self._share.cut(self.frozen_until)
 
     async def _turn(self, urgency: Urgency) -> None:
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -103,9 +152,10 @@ class Budget:
                 heapq.heappop(self._waiting)
                 continue
             now = self._clock.monotonic()
-            wait = (self._next_sweep if urgency is Urgency.SWEEP else 0.0) - now
+            wait = max(self._next_sweep if urgency is Urgency.SWEEP else 0.0, self._next) - now
             if wait <= 0 and self._slots.take(now):
                 heapq.heappop(self._waiting)
+                self._next = now + self._share.gap()
                 if urgency is Urgency.SWEEP:
                     self._next_sweep = max(self._next_sweep, now - 0.05) + self._trip.gap(self._slots.qps)
                 granted.set_result(None)

@@ -19,6 +19,10 @@ log = logging.getLogger("certstream")
 
 EVERY = 300.0
 """Seconds: silence is not health."""
+CONTESTED = (
+    "throttle answers keep coming: somebody else spends this user's ten calls a second, another tool or another "
+    "certstream; this one slows down meanwhile (the key qps leaves room for others at any time)"
+)
 BLIND = 60.0
 """Seconds without a good answer."""
 
@@ -66,11 +70,11 @@ class Health:
             return "denied", self._calls.denied
         if head is not None and head.suspect is not None:
             return "suspect", head.suspect
+        if self._budget.contested():
+            return "throttled", CONTESTED
         now = self._clock.monotonic()
         if now - (self._calls.answered if self._calls.answered is not None else self._started) > BLIND:
             return "blind", "no good answer came for a minute"
-        if self._budget.frozen_until - now > 5:
-            return "throttled", "somebody else spends this user's calls"
         if head is None or head.baselined is None:
             return "baseline", poller.note
         return "healthy", poller.note

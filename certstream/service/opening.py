@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -23,6 +23,8 @@ log = logging.getLogger("certstream")
 
 PAUSE = 2.0
 """Seconds between tries of a journal that is away."""
+ASK_AGAIN = 60.0
+"""Seconds between tries of an STS that did not say who a user is."""
 
 
 class NotOwned(Transient):
@@ -54,22 +56,51 @@ class Entry:
     uid: str | None
 
 
-async def identify(entries: Sequence[Entry]) -> None:
-    """Ask who the users are; entries of one user must share a budget."""
+async def identify(entries: Sequence[Entry], *, again: bool = False) -> list[Entry]:
+    """Ask who the users are; entries of one user must share a budget. Gives those whose STS did not answer.
 
-    async def ask(entry: Entry) -> None:
+    `again`: they were told as unknown before.
+    """
+
+    async def ask(entry: Entry) -> bool:
         try:
             entry.uid = entry.uid or await entry.source.uid()
         except CertstreamError as error:
-            log.warning("uid.unknown", extra={"account": entry.ledger.name, "reason": str(error)})
+            if not again:
+                log.warning("uid.unknown", extra={"account": entry.ledger.name, "reason": str(error)})
+            return False
+        return True
 
-    await asyncio.gather(*(ask(entry) for entry in entries))
+    answered = await asyncio.gather(*(ask(entry) for entry in entries))
+    refuse_two_budgets(entries)
+    return [entry for entry, known in zip(entries, answered, strict=True) if not known]
+
+
+async def identify_later(
+    unknown: Sequence[Entry], entries: Sequence[Entry], keep: Callable[[Entry], Awaitable[None]]
+) -> None:
+    """Ask again every minute for those whose STS did not answer at the start, until all are known; `keep` then writes
+    the user of an entry into its head. Raises Fatal as at the start."""
+    while unknown:
+        await asyncio.sleep(ASK_AGAIN)
+        asked, unknown = unknown, await identify(entries, again=True)
+        for entry in asked:
+            if entry.uid is not None:
+                await keep(entry)
+                log.info("uid.known", extra={"account": entry.ledger.name})
+        refuse_two_budgets(entries)
+
+
+def refuse_two_budgets(entries: Sequence[Entry]) -> None:
+    """Raises Fatal for entries of one user under several budgets, as far as their users are known: by the
+    configuration or STS, else by their histories."""
     users: dict[str, Entry] = {}
     for entry in entries:
-        other = users.setdefault(entry.uid, entry) if entry.uid is not None else entry
+        uid = entry.uid or (entry.ledger.head.uid if entry.ledger.head is not None else None)
+        other = users.setdefault(uid, entry) if uid is not None else entry
         if other.ledger.settings.budget != entry.ledger.settings.budget:
             raise Fatal(
-                f"accounts {other.ledger.name} and {entry.ledger.name} are one user (UID {entry.uid}), whose "
+                f"accounts {other.ledger.name} and {entry.ledger.name} are one user (UID {uid}), whose "
                 f"ten calls a second they must share: give both the same `budget`"
             )
 
@@ -118,6 +149,16 @@ async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], now: 
         entry.ledger.schedule(now)
 
 
+def same_user(head: Head, entry: Entry) -> str | None:
+    """The UID that the head of this entry keeps. Raises Fatal where the history is another user's."""
+    if entry.uid is not None and head.uid not in (None, entry.uid):
+        raise Fatal(
+            f"account {entry.ledger.name} is the history of UID {head.uid}, the credentials are those of UID "
+            f"{entry.uid}: give the other user's certificates an account name of their own"
+        )
+    return entry.uid or head.uid
+
+
 async def _head(journal: Journal, shard: Shard, entry: Entry) -> Head:
     """The head under the present configuration: restored, or of a history that begins now."""
     ledger, settings = entry.ledger, entry.ledger.settings
@@ -133,12 +174,7 @@ async def _head(journal: Journal, shard: Shard, entry: Entry) -> Head:
             f"account {ledger.name} has the budget {head.budget!r} for ever, the configuration says "
             f"{settings.budget!r}: write budget = {head.budget!r}"
         )
-    if entry.uid is not None and head.uid not in (None, entry.uid):
-        raise Fatal(
-            f"account {ledger.name} is the history of UID {head.uid}, the credentials are those of UID "
-            f"{entry.uid}: give the other user's certificates an account name of their own"
-        )
-    return msgspec.structs.replace(head, uid=entry.uid or head.uid)
+    return msgspec.structs.replace(head, uid=same_user(head, entry))
 
 
 async def _refuse_elsewhere(journal: Journal, shard: Shard, entry: Entry) -> None:

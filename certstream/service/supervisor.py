@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from certstream.core.draft import Draft
 from certstream.core.errors import CertstreamError
 from certstream.core.sharding import shard_of
 from certstream.ports import Journal, JournalAway, Shard
@@ -20,7 +21,7 @@ from certstream.service.health import Health
 from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import Observer
-from certstream.service.opening import PAUSE, Entry, identify, open_shard
+from certstream.service.opening import PAUSE, Entry, identify, identify_later, open_shard, refuse_two_budgets, same_user
 from certstream.service.poller import Poller
 from certstream.service.writer import Writer
 
@@ -57,6 +58,7 @@ class Supervisor:
     metrics: Metrics
     _running: dict[str, _Running] = field(default_factory=dict)
     _budgets: dict[str, Budget] = field(default_factory=dict)
+    _unknown: list[Entry] = field(default_factory=list)
     _away: str | None = None
     _step: str = "waiting for the journal"
     """what keeps the accounts that are not running yet, for people"""
@@ -99,16 +101,18 @@ class Supervisor:
         """Connect, find out who the users are, and own their shards."""
         await self._connect()
         self._step = "asking STS whose keys these are"
-        await identify(self.entries)
+        self._unknown = await identify(self.entries)
         self._step = "reading its history in the journal"
         shards: dict[int, list[Entry]] = {}
         for entry in self.entries:
             number = shard_of(entry.ledger.settings.budget, self.journal.partitions)
             shards.setdefault(number, []).append(entry)
-        return [
+        opened = [
             (await open_shard(self.journal, number, entries, self.clock, self._note_away), entries)
             for number, entries in sorted(shards.items())
         ]
+        refuse_two_budgets(self.entries)  # where STS did not answer, their histories know the users
+        return opened
 
     async def _connect(self) -> None:
         """Wait for a journal that is away: a service that starts before its brokers goes on by itself."""
@@ -166,6 +170,7 @@ class Supervisor:
             loops += sweeps
         else:
             loops += [work.create_task(running.poller.run()) for running in self._running.values()]
+            loops.append(work.create_task(identify_later(self._unknown, self.entries, self._keep_user)))
             await stop.wait()
             complete = True
         for loop in loops:
@@ -190,6 +195,14 @@ class Supervisor:
         )
         health = Health(poller=poller, calls=calls, budget=budget, writer=writer, clock=clock, metrics=metrics)
         return _Running(poller, health, writer)
+
+    async def _keep_user(self, entry: Entry) -> None:
+        """Write the user of an entry, known only now, into its head."""
+
+        def act(draft: Draft) -> None:
+            draft.head.uid = same_user(draft.head, entry)
+
+        await self._running[entry.ledger.name].writer.do(entry.ledger, act)
 
     async def _idle(self) -> bool:
         """Wait until every slot is back (a second and a bit), so that a successor need not."""

@@ -231,6 +231,44 @@ async def test_one_user_under_two_budgets_is_refused_with_both_names(directory: 
         assert world.events == []
 
 
+@together
+async def test_one_user_under_two_budgets_is_noticed_when_sts_answers_at_last(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False, paced=False) as world:
+        world.simulator.denied.add("GetCallerIdentity")
+        one, two = (account(tmp_path, world.simulator, name, sts_endpoint=world.simulator.url) for name in "ab")
+        await world.start(world.config.model_copy(update={"accounts": (one, two)}))
+        await world.health("healthy", "a")
+        await asyncio.sleep(0.7)
+        assert len(world.said("uid.unknown")) == 2
+        world.simulator.denied.clear()
+        with pytest.raises(Fatal, match="accounts a and b are one user"):
+            await world.ended()
+
+
+@together
+async def test_one_user_under_two_budgets_is_noticed_by_their_histories_where_sts_is_away(tmp_path: Path) -> None:
+    async with living(tmp_path, uid="77") as world:
+        await world.stop()
+        world.simulator.denied.add("GetCallerIdentity")
+        here = account(tmp_path, world.simulator, sts_endpoint=world.simulator.url)
+        text = await refusal(world, here, account(tmp_path, world.simulator, "other", uid="77"))
+        assert "accounts prod and other are one user (UID 77)" in text
+        assert world.said("uid.unknown")
+
+
+@together
+async def test_a_user_that_sts_tells_late_is_kept_with_the_history(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False) as world:
+        world.simulator.denied.add("GetCallerIdentity")
+        later = account(tmp_path, world.simulator, sts_endpoint=world.simulator.url)
+        await world.start(world.config.model_copy(update={"accounts": (later,)}))
+        assert "uid" not in await world.health("healthy")
+        world.simulator.denied.clear()
+        await world.until_said("uid.known")
+        await world.stop()
+        assert "UID" in await refusal(world, account(tmp_path, world.simulator, uid="77"))
+
+
 def _elsewhere(same: bool) -> str:
     """A budget's name that lies in the shard of `prod`, or not."""
     return next(f"b{n}" for n in range(1000) if (shard_of(f"b{n}", 12) == shard_of("prod", 12)) is same)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from certstream.core.answers import Answer, Page
+from certstream.core.errors import Throttled
 from certstream.service import poller
+from certstream.service.budget import Budget, Share, Urgency
+from certstream.service.clock import Clock
 from certstream.simulator import SimulatorConfig
+from certstream.simulator.quota import Quota
+from tests.service import lies
 from tests.service.together import together
 from tests.service.world import living
+from tests.simulation.loop import Loop
 
 
 @together
@@ -57,3 +68,76 @@ async def test_jitter_and_faults_never_bring_an_eleventh_call(tmp_path: Path) ->
         for _ in range(3):
             world.simulator.delete(world.simulator.identifiers()[0])
         await world.event("certificate.deleted", count=3)
+
+
+@pytest.mark.parametrize("told_when", [True, False])
+def test_two_processes_of_one_user_share_its_calls_and_both_make_progress(told_when: bool) -> None:
+    loop, quota = Loop(), Quota(10)
+    good, throttled = [0, 0], [0, 0]
+
+    async def call(number: int) -> Answer:
+        sent = loop.time()
+        await asyncio.sleep(0.025)
+        wait = quota.arrive("1", loop.time())
+        await asyncio.sleep(0.025)
+        if wait is not None:
+            throttled[number] += 1
+            raise Throttled("Throttling.User", retry_after=wait / 1000 if told_when else None)
+        good[number] += 1
+        page = Page(records=[], total=0, number=1, size=10, request_id=None)
+        return Answer(page=page, sent=sent, received=loop.time(), sent_at=0, received_at=0, date=None)
+
+    async def reader(number: int, budget: Budget) -> None:
+        while True:
+            with suppress(Throttled):
+                await budget.call(Urgency.SWEEP, partial(call, number))
+
+    async def both() -> None:
+        clocks = [Clock(monotonic=loop.time, random=random.Random(number)) for number in range(2)]
+        budgets = [Budget(10, clock=clock) for clock in clocks]
+        readers = [asyncio.create_task(reader(n, budget)) for n, budget in enumerate(budgets) for _ in range(10)]
+        await asyncio.sleep(60)
+        assert all(budget.contested() for budget in budgets)
+        assert min(good) > 200, "of 300 each at most"
+        assert sum(throttled) < 0.1 * sum(good)
+        for one in readers[10:]:
+            one.cancel()
+        before = good[0]
+        await asyncio.sleep(60)
+        assert good[0] - before > 480, "alone again, it soon has all of them"
+        assert not budgets[0].contested()
+        for one in readers:
+            one.cancel()
+
+    loop.run_until_complete(loop.create_task(both()))
+    assert not loop.failures
+    loop.close()
+
+
+async def test_one_throttle_answer_is_no_contest() -> None:
+    now = [100.0]
+    share = Share(10, clock=Clock(monotonic=lambda: now[0]))
+    share.cut(100.5)
+    share.cut(100.5)
+    assert 1 / share.gap() == pytest.approx(7.0), "calls that were under way together cut once"
+    assert not share.contested
+    now[0] += 2
+    share.cut(102.5)
+    assert share.contested
+    now[0] += 30
+    assert share.gap() == 0.0
+    assert not share.contested
+
+
+@together
+async def test_an_account_whose_user_is_spent_by_others_is_throttled_also_before_its_baseline(tmp_path: Path) -> None:
+    async with living(tmp_path, certificates=60, started=False, page_size=1, paced=False) as world:
+        world.simulator.intercept = lies.refusing("Throttling.User", 400, lambda _: True, **{"x-acs-retry-after": "50"})
+        await world.start(baselined=False)
+        throttled = await world.health("throttled")
+        assert "somebody else" in throttled["reason"]
+        before = len(world.calls())
+        await asyncio.sleep(3)
+        assert len(world.calls()) - before <= 12
+        world.simulator.intercept = None
+        await world.event("certificate.discovered")

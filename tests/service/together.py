@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from certstream.journal import sqlite
-from certstream.service import calls, poller, supervisor
+from certstream.service import calls, opening, poller, supervisor
 
 AT_ONCE = 16
 """Worlds at a time: more would make them wait for the processor."""
@@ -90,6 +90,7 @@ async def perform(plays: Mapping[str, Play], directory: Path) -> Outcomes:
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short pauses: what is waited for in production is not what is tested here."""
     monkeypatch.setattr(poller, "DENIED_PAUSE", 0.3)
+    monkeypatch.setattr(opening, "ASK_AGAIN", 0.3)
     monkeypatch.setattr(calls, "TRIES", 3)
     # More than the second in which the slots of whoever was killed still count.
     monkeypatch.setattr(supervisor, "TAKE_OVER", 1.2)
