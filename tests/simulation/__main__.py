@@ -10,8 +10,9 @@ from collections import Counter
 
 import msgspec
 
-from tests.simulation.plan import Plan, draw
+from tests.simulation.plan import draw
 from tests.simulation.running import Outcome, play, play_many, shrink
+from tests.simulation.shape import Plan
 from tests.simulation.weather import encoded
 
 TELL_EVERY = 10.0
