@@ -108,7 +108,8 @@ async def measure(case: Case, seconds: float) -> Measured:
     try:
         port = int(await server.stdout.readline())
         answers, failed, stalls = await _poll(f"http://127.0.0.1:{port}", case, seconds)
-        out, _ = await asyncio.wait_for(server.communicate(b""), 10)  # `None` would leave its stdin open
+        async with asyncio.timeout(10):
+            out, _ = await server.communicate(b"")  # `None` would leave its stdin open
     finally:
         if server.returncode is None:
             server.kill()

@@ -112,7 +112,7 @@ async def open_shard(
     ledgers = {entry.ledger.name: entry.ledger for entry in entries}
 
     def apply(key: bytes, value: bytes | None) -> None:
-        ledger = ledgers.get(key.partition(b"/")[0].decode(errors="replace"))
+        ledger = ledgers.get(key.partition(b"/")[0].decode("ascii", "replace"))  # anybody's key, perhaps
         if ledger is not None:
             ledger.restore(key, value, now=clock.monotonic(), wall=clock.wall())
 

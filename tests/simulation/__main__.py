@@ -10,8 +10,9 @@ from collections import Counter
 
 import msgspec
 
-from tests.simulation.plan import Plan, draw
+from tests.simulation.plan import draw
 from tests.simulation.running import Outcome, play, play_many, shrink
+from tests.simulation.shape import Plan
 from tests.simulation.weather import encoded
 
 TELL_EVERY = 10.0
@@ -78,9 +79,11 @@ def _many(first: int, seeds: int, jobs: int) -> int:
             _say(f"{done:>6} of {seeds} histories, {len(failed)} failed, {told - began:.0f} s")
     seconds = time.monotonic() - began
     calls.sort()
+    within = sum(200 <= count <= 2000 for count in calls)
     print(f"\n{len(calls):,} histories (seeds {first} to {first + seeds - 1}) in {seconds:.0f} s on {jobs} processes:")
     print(f"  {len(calls) * 600 / seconds:,.0f} in ten minutes")
-    print(f"  calls     {sum(calls):>12,}   a history: median {calls[len(calls) // 2]}, most {calls[-1]:,}")
+    print(f"  calls     {sum(calls):>12,}   a history: {calls[0]} to {calls[-1]:,}, median {calls[len(calls) // 2]}")
+    print(f"  of 200 to 2,000 calls {100 * within / len(calls):.1f} %")
     print(f"  events    {events:>12,}")
     print(f"  commits   {commits:>12,}")
     for kind, count in sorted(faults.items()):

@@ -119,6 +119,12 @@ class Broker:
         self.commits += commit
         self._loop.outside(self._dice.random() * 0.03, self._finish, name, transaction, transaction.number)
 
+    def inject(self, part: Part, message: Message) -> Entry:
+        """A record that somebody else writes, without a transaction."""
+        entry = Entry(message, int((EPOCH + self._loop.now) * 1000), COMMITTED)
+        self.log(part).entries.append(entry)
+        return entry
+
     def compact(self, topic: str) -> None:
         """Leave the newest record of each key, as the cleaner does below the last stable offset."""
         for (name, _), log in self._logs.items():

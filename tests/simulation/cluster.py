@@ -31,6 +31,8 @@ class Cluster:
     on_end: Callable[[str], None] = lambda moment: None
     cut: dict[Process, float] = field(default_factory=dict)
     """processes that cannot reach the brokers, and until when"""
+    proofs: dict[Process, list[float]] = field(default_factory=dict)
+    """when each transaction of a process began that was committed: what its calls rest on"""
 
     def freeze(self, frozen: bool) -> None:
         """A leader that slept serves the end that it knew; or does no more."""

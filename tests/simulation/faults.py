@@ -6,11 +6,33 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from tests.simulation.broker import GONE, Entry, Message, Part
 from tests.simulation.loop import Process
 from tests.simulation.weather import Fault
 
 if TYPE_CHECKING:
     from tests.simulation.history import History
+
+
+FOREIGN_ROWS: tuple[Message, ...] = (
+    (b"other/abc", b"\x93garbage", ()),
+    (b"other", b"garbage", (("who", b"a tool"),)),
+    (b"other/abc", None, ()),
+    (b"\xff\xfe/abc", b"", ()),
+    (b"", b"garbage", ()),
+    (b"prod/nobody", None, ()),
+    (b"prod//00ff00ff00ff00ff00ff00ff00ff00ff", None, (("who", b"a tool"),)),
+    (b"~shard/1", None, ()),
+    (b"~unknown", b"garbage", ()),
+)
+"""Rows of no account, tombstones of what never was, keys of the journal that nobody reads."""
+TORN_ROWS: tuple[Message, ...] = (
+    (b"prod/abc", b"\x93garbage", ()),
+    (b"prod/abc", b"", (("who", b"a tool"),)),
+    (b"prod/\xff", b"garbage", ()),
+    (b"prod//nothex", b"\x01", ()),
+    (b"prod", b"garbage", ()),
+)
 
 
 class Faults:
@@ -19,6 +41,7 @@ class Faults:
     def __init__(self, history: History) -> None:
         self._history = history
         self._armed: str | None = None
+        self._torn: Entry | None = None
 
     def calm(self) -> None:
         """Nothing goes wrong any more."""
@@ -26,6 +49,7 @@ class Faults:
         history.weather.calm = True
         history.cluster.freeze(False)
         history.offsets = [0.0, 0.0]
+        self._mend()
         self._armed = None
         self._show()
         for run in history.runs:
@@ -52,6 +76,8 @@ class Faults:
             "foreign": self._hide,
             "compact": lambda fault: history.broker.compact(f"{history.cluster.prefix}state"),
             "kafka.stale": self._stale,
+            "state.foreign": self._write_foreign,
+            "state.torn": self._tear,
         }
         if fault.kind in ("kill.sent", "kill.applied"):
             self._armed = fault.kind
@@ -99,6 +125,30 @@ class Faults:
     def _stale(self, fault: Fault) -> None:
         self._history.cluster.freeze(True)
         self._history.loop.outside(fault.length, self._history.cluster.freeze, False)
+
+    def _write_foreign(self, fault: Fault) -> None:
+        """Somebody writes into `state` what is nobody's: it is passed over."""
+        rows = FOREIGN_ROWS
+        self._history.broker.inject(self._part(), rows[int(fault.size * len(rows))])
+
+    def _tear(self, fault: Fault) -> None:
+        """Somebody writes into `state` what an account's history cannot hold: nobody starts with it until it is gone
+        (tombstone and cleaner)."""
+        if self._torn is None and self._history.baselined():
+            rows = TORN_ROWS
+            self._torn = self._history.broker.inject(self._part(), rows[int(fault.size * len(rows))])
+            self._history.torn.append((self._history.loop.now, float("inf")))
+            self._history.loop.outside(fault.length, self._mend)
+
+    def _mend(self) -> None:
+        if self._torn is not None:
+            self._torn.state, self._torn = GONE, None
+            self._history.torn[-1] = (self._history.torn[-1][0], self._history.loop.now)
+
+    def _part(self) -> Part:
+        """The partition of `state` that holds the accounts."""
+        name = f"{self._history.cluster.prefix}state"
+        return next((part for part, _ in self._history.broker.logs() if part[0] == name), (name, 0))
 
     def _hide(self, fault: Fault) -> None:
         """The service is wrong for a while: it hides a few certificates and finds none ("hide"), hides most of them

@@ -13,6 +13,7 @@ from typing import Any
 
 from certstream.app import build, kafka_config
 from certstream.config import Account, Config
+from certstream.core.errors import Fatal
 from certstream.core.times import thresholds as parsed
 from certstream.journal.kafka import KafkaJournal
 from certstream.ports import Fenced
@@ -25,23 +26,31 @@ from tests.simulation.faults import Faults
 from tests.simulation.inventory import Present
 from tests.simulation.kafka import clients
 from tests.simulation.loop import EPOCH, Loop, Process, Stuck
-from tests.simulation.plan import Plan
 from tests.simulation.population import Population
+from tests.simulation.shape import Plan
 from tests.simulation.upstream import SimulatedSource, Upstream
 from tests.simulation.weather import Weather
 
 PREFIX = "certstream."
 PARTITIONS = 4
+NAMES = ("prod", "beta", "gamma")
+"""Accounts; the first one's name is the budget of all."""
 BUSY = 150.0
 """Seconds of the tail after which the product should have caught up with everything."""
 STAYS = 8.0
 """Seconds for which it must stay right."""
 STOPS = 45.0
 """Seconds that a stop may take: one that is just opening the journal opens it first."""
-GRACE = 75.0
-"""Seconds of the tail after which it should run as if nothing had happened."""
+GRACE, LONG_GRACE = 35.0, 75.0
+"""Seconds of the tail after which it should run as if nothing had happened; after a refusal it rests for a minute."""
 WHOLE = 66.0
 """Seconds that a whole tail goes on after that."""
+CALLS = 200
+"""A history is not over before so many; but for one that may not call."""
+PATIENT = 600.0
+"""Seconds that it waits for them."""
+RELAPSE = 12.0
+"""Seconds for which something may be wrong in the tail: a threshold, told at the next beat."""
 
 
 @dataclass(slots=True, eq=False)
@@ -63,13 +72,22 @@ class Played:
     plan: Plan
     upstream: Upstream
     broker: Broker
+    cluster: Cluster
+    runs: list[Run]
+    torn: list[tuple[float, float]]
     calm: float
+    settled: float
+    """from here on everything runs as if nothing had happened"""
     caught_up: float | None
     wrong: list[str]
     """what was not caught up with"""
     end: float
     problems: list[str] = field(default_factory=list)
     steps: int = 0
+
+    @property
+    def calls(self) -> int:
+        return sum(map(len, self.upstream.calls.values()))
 
     @property
     def events(self) -> int:
@@ -82,12 +100,18 @@ class History:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._faults = Faults(self)
-        self.loop = loop = Loop(limit=plan.calm + BUSY + GRACE + WHOLE + 60)
+        grace = LONG_GRACE if any(fault.kind == "api.denied" for fault in plan.faults) else GRACE
+        self.settled = plan.calm + grace
+        self.loop = loop = Loop(limit=plan.calm + BUSY + grace + WHOLE + PATIENT + 60)
         self.weather = Weather(loop, self._dice("weather"), plan.faults)
-        self.population = Population(loop, order=plan.order, dice=self._dice("population"), lives=plan.lives)
+        self.populations = {
+            name: Population(loop, order=plan.order, dice=self._dice(f"population {name}"), lives=plan.lives)
+            for name in NAMES[: plan.accounts]
+        }
+        self.population = self.populations[NAMES[0]]
         self.upstream = Upstream(
             loop,
-            self.population,
+            self.populations,
             self.weather,
             self._dice("upstream"),
             plan.latency,
@@ -98,11 +122,14 @@ class History:
         self.cluster = Cluster(
             loop, self.broker, self.weather, self._dice("cluster"), PREFIX, plan.broker_latency, self._faults.on_end
         )
-        self.present = Present(self.broker, self.population, PREFIX)
+        self.present = [Present(self.broker, name, one, PREFIX) for name, one in self.populations.items()]
+        self.torn: list[tuple[float, float]] = []
+        """from when until when `state` held a row that no history of ours can have left"""
         self.runs: list[Run] = []
         self.problems: list[str] = []
         self.wrong: list[str] = []
         self.offsets = [0.0, 0.0]
+        self._baselined = False
         self._started = 0
         self._over = False
 
@@ -136,12 +163,28 @@ class History:
         problems = self.problems + self.loop.failures
         calm = EPOCH + self.plan.calm
         wrong = [] if caught_up is not None else self.wrong or ["the history did not end"]
-        return Played(self.plan, self.upstream, self.broker, calm, caught_up, wrong, end, problems, steps)
+        return Played(
+            plan=self.plan,
+            upstream=self.upstream,
+            broker=self.broker,
+            cluster=self.cluster,
+            runs=list(self.runs),
+            torn=self.torn,
+            calm=calm,
+            settled=EPOCH + self.settled,
+            caught_up=caught_up,
+            wrong=wrong,
+            end=end,
+            problems=problems,
+            steps=steps,
+        )
 
     async def _play(self) -> float | None:
-        self.population.settle(self.plan.certificates, self.plan.sick)
+        populations = list(self.populations.values())
+        for number, population in enumerate(populations):
+            population.settle(-(-self.plan.certificates // (1 + 2 * number)), self.plan.sick if number == 0 else 0)
         for deed in self.plan.deeds:
-            self.loop.outside(deed.at, self.population.happen, deed)
+            self.loop.outside(deed.at, populations[deed.account % len(populations)].happen, deed)
         for fault in self.plan.faults:
             self.loop.outside(fault.at, self._faults.strike, fault)
         self.start()
@@ -149,10 +192,8 @@ class History:
         await asyncio.sleep(self.plan.calm)
         self._faults.calm()
         caught_up = await self._catch_up()
-        if self.plan.whole and caught_up is not None:
-            await asyncio.sleep(max(0.0, self.plan.calm + GRACE + WHOLE - self.loop.now))
-            if wrong := self._wrong():
-                self.wrong, caught_up = wrong, None
+        if caught_up is not None and not await self._stay():
+            caught_up = None
         self._over = True
         await keeper
         await self._finish()
@@ -170,19 +211,41 @@ class History:
         self.wrong = self._wrong()
         return None
 
+    async def _stay(self) -> bool:
+        """Through the rest of the tail, in which nothing but the time changes: what is right stays right."""
+        since = self.loop.now
+        while (self.plan.whole and self.loop.now < self.settled + WHOLE) or self._calls() < CALLS:
+            await asyncio.sleep(1.0)
+            wrong = self._wrong()
+            if not wrong:
+                since = self.loop.now
+            elif self.loop.now - since >= RELAPSE:
+                self.wrong = wrong
+                return False
+            if self.loop.now > self.settled + WHOLE + PATIENT:
+                break
+        return True
+
+    def _calls(self) -> int:
+        return sum(map(len, self.upstream.calls.values()))
+
     def _wrong(self) -> list[str]:
         texts = self.plan.thresholds
         if not self.baselined():
             return ["no baseline"]
-        return self.present.wrong(texts[-1] if len(texts) == 1 else None)
+        return [wrong for one in self.present for wrong in one.wrong(texts[-1] if len(texts) == 1 else None)]
 
     def baselined(self) -> bool:
-        return any(
-            entry.state == COMMITTED and b"account.baselined" in (entry.message[1] or b"")
-            for (topic, _), log in self.broker.logs()
-            if topic == f"{PREFIX}events"
-            for entry in log.entries
-        )
+        """All of the accounts are."""
+        if not self._baselined:
+            found = sum(
+                entry.state == COMMITTED and b"account.baselined" in (entry.message[1] or b"")
+                for (topic, _), log in self.broker.logs()
+                if topic == f"{PREFIX}events"
+                for entry in log.entries
+            )
+            self._baselined = found >= self.plan.accounts
+        return self._baselined
 
     async def _finish(self) -> None:
         """Stop in order, or not at all."""
@@ -222,19 +285,23 @@ class History:
             return round((EPOCH + self.loop.now + self.offsets[process.host]) * 1000)
 
         def source(account: Account, ownership: Ownership) -> SimulatedSource:
-            return SimulatedSource(self.upstream, ownership, wall)
+            return SimulatedSource(self.upstream, account.name, ownership, wall)
 
-        account = Account(
-            name="prod",
-            endpoint="http://127.0.0.1:1",
-            qps=plan.qps,
-            page_size=plan.page_size,
-            sweep_every=plan.sweep_every,
-            probe_every=plan.probe_every,
-            staleness=plan.staleness,
+        accounts = tuple(
+            Account(
+                name=name,
+                budget=NAMES[0],
+                endpoint="http://127.0.0.1:1",
+                qps=plan.qps,
+                page_size=plan.page_size,
+                sweep_every=plan.sweep_every,
+                probe_every=plan.probe_every,
+                staleness=plan.staleness,
+            )
+            for name in self.populations
         )
         texts = plan.thresholds[min(number, len(plan.thresholds) - 1)]
-        config = Config(journal="kafka://sim:9092", thresholds=parsed(texts), accounts=(account,))
+        config = Config(journal="kafka://sim:9092", thresholds=parsed(texts), accounts=accounts)
         clock = Clock(monotonic=self.loop.time, boot=boot, wall=wall, random=Random(f"{plan.seed}/{process.name}"))
         kafka = replace(kafka_config(config), clients=clients(self.cluster), instance=process.name)
         journal = KafkaJournal(kafka, clock=boot)
@@ -246,6 +313,10 @@ class History:
             run.ended = "stopped"
         except Fenced as fenced:
             run.ended = str(fenced)
+        except Fatal as refused:
+            run.ended = str(refused)
+            if not self.torn or "the topic `state`" not in run.ended:
+                self.problems.append(f"{run.process.name} refused: {refused}")
         except Exception as error:
             run.ended = repr(error)
             self.problems.append(f"{run.process.name} ended with {error!r}")

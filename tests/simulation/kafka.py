@@ -20,6 +20,7 @@ from certstream.journal.kafka_config import Clients
 from certstream.journal.layout import TOPICS
 from tests.simulation.broker import COMMITTED, Message, Part
 from tests.simulation.cluster import Cluster
+from tests.simulation.loop import PROCESS
 
 RETRIED = 5.0
 """Seconds after which aiokafka sends a request again that was not answered."""
@@ -61,6 +62,8 @@ class Producer:
         self._cluster, self._name = cluster, transactional_id
         self._epoch = -1
         self._state = "new"
+        self._began = 0.0
+        self._process = PROCESS.get()
         self._pending: list[asyncio.Future[Any]] = []
         self._arrivals: dict[Part, float] = {}
         self._holes: set[Part] = set()
@@ -84,6 +87,7 @@ class Producer:
     async def begin_transaction(self) -> None:
         assert self._state == "ready", f"begin in state {self._state}"
         self._state, self._pending, self._failed = "open", [], False
+        self._began = self._cluster.loop.now
 
     def create_batch(self) -> Batch:
         return Batch()
@@ -152,6 +156,8 @@ class Producer:
 
     def _apply_end(self, commit: bool) -> None:
         self._cluster.broker.end(self._name, self._epoch, commit=commit)
+        if commit and self._process is not None:
+            self._cluster.proofs.setdefault(self._process, []).append(self._began)
         self._cluster.on_end("applied")
 
 

@@ -18,11 +18,13 @@ Order = Literal["newest", "oldest", "identifier"]
 
 
 class Deed(msgspec.Struct, frozen=True):
-    """Something that happens to the list at `at`: `what` to the certificate that `pick` (0 to 1) points to."""
+    """Something that happens to the list of the `account` at `at`: `what` to the certificate that `pick` (0 to 1)
+    points to."""
 
     at: float
     what: str
     pick: float
+    account: int = 0
 
 
 class Shown(NamedTuple):
@@ -38,7 +40,7 @@ Listing = list[tuple[Any, Shown]]
 
 
 @dataclass(slots=True)
-class _Certificate:
+class Certificate:
     version: int
     fields: dict[str, Any]
     since: float = -1000.0
@@ -50,10 +52,10 @@ class Population:
     def __init__(self, loop: Loop, *, order: Order, dice: Random, lives: tuple[float, float]) -> None:
         self._loop, self._order, self._dice, self._lives = loop, order, dice, lives
         self.changes: list[Change] = []
-        self.present: dict[str, _Certificate] = {}
+        self.present: dict[str, Certificate] = {}
         self._deleted = 0
         self._returned: set[str] = set()
-        self._gone: dict[str, _Certificate] = {}
+        self._gone: dict[str, Certificate] = {}
         self._born: dict[str, int] = {}
         self._listing: Listing = []
         self._times = [-1e9]
@@ -89,23 +91,23 @@ class Population:
                 self._returned.add(identifier)
                 fields = {**old.fields, "Status": "ISSUE"}
                 fields.pop("Whatever", None)
-                self._place(identifier, _Certificate(old.version + 1, fields), "issue")
+                self._place(identifier, Certificate(old.version + 1, fields), "issue")
         elif self.present:
             identifier = self._picked(self.present, deed.pick)
             self._change(deed.what, identifier, self.present[identifier])
         self._keep()
 
-    def _picked(self, among: dict[str, _Certificate], pick: float) -> str:
+    def _picked(self, among: dict[str, Certificate], pick: float) -> str:
         return sorted(among)[int(pick * len(among))]
 
-    def _change(self, what: str, identifier: str, old: _Certificate) -> None:
+    def _change(self, what: str, identifier: str, old: Certificate) -> None:
         fields = dict(old.fields)
         if what == "delete":
             if identifier in self._returned or not self._may_delete():
                 return
             self._deleted += 1
             del self.present[identifier]
-            self._gone[identifier] = _Certificate(old.version + 1, fields)
+            self._gone[identifier] = Certificate(old.version + 1, fields)
             self._tell("delete", identifier, old.version + 1, None)
             self._listing = [one for one in self._listing if one[1].identifier != identifier]
             return
@@ -130,7 +132,7 @@ class Population:
             fields["X509Certificate"] = _pem(self._dice)
             fields["Sha2"] = f"{self._dice.getrandbits(256):064x}"
         self._listing = [one for one in self._listing if one[1].identifier != identifier]
-        self._place(identifier, _Certificate(old.version + 1, fields), "revoke" if what == "revoke" else "edit")
+        self._place(identifier, Certificate(old.version + 1, fields), "revoke" if what == "revoke" else "edit")
 
     def _may_delete(self) -> bool:
         """Never so many that the account would be suspect (design: Mass disappearance)."""
@@ -161,9 +163,9 @@ class Population:
         }
         if number % 4:
             del record["X509Certificate"]
-        self._place(identifier, _Certificate(1, record), what)
+        self._place(identifier, Certificate(1, record), what)
 
-    def _place(self, identifier: str, certificate: _Certificate, what: str) -> None:
+    def _place(self, identifier: str, certificate: Certificate, what: str) -> None:
         record = orjson.dumps(certificate.fields)
         if what in ("issue", "renew"):
             certificate.since = self._loop.now

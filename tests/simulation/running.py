@@ -12,7 +12,8 @@ import msgspec
 
 from tests.simulation.checks import check
 from tests.simulation.history import History
-from tests.simulation.plan import Plan, draw
+from tests.simulation.plan import draw
+from tests.simulation.shape import Plan
 from tests.verify.history import Violation
 
 
@@ -45,7 +46,7 @@ def play(plan: Plan) -> Outcome:
     return Outcome(
         seed=plan.seed,
         violations=violations,
-        calls=len(played.upstream.calls),
+        calls=played.calls,
         events=played.events,
         commits=played.broker.commits,
         steps=played.steps,
@@ -109,6 +110,7 @@ def _simpler(plan: Plan) -> Iterator[dict[str, object]]:
     for certificates in (0, 1, 3, plan.certificates // 2, plan.certificates - 1):
         if 0 <= certificates < plan.certificates:
             yield {"certificates": certificates}
+    yield {"accounts": 1}
     yield {"sick": 0}
     yield {"whole": False}
     yield {"thresholds": plan.thresholds[-1:]}

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 from certstream.core.answers import Answer, Denied, Garbled, Page
 from certstream.core.errors import CertstreamError, Throttled, Transient
-from tests.simulation.loop import EPOCH, Loop
+from tests.simulation.loop import EPOCH, PROCESS, Loop, Process
 from tests.simulation.population import Listing, Population, Shown
 from tests.simulation.weather import Weather
 from tests.verify.history import Call
@@ -35,6 +36,7 @@ class _Under:
     """A call under way."""
 
     number: int
+    account: str
     page: int
     size: int
     identifier: str | None
@@ -44,20 +46,29 @@ class _Under:
     aborted: bool = False
 
 
+class Sent(NamedTuple):
+    """That a process put a call on the wire, `at` seconds after the beginning."""
+
+    process: Process | None
+    at: float
+
+
 @dataclass(slots=True)
 class Upstream:
-    """One for all processes. `latency` in seconds, there and back; `lag`: how far replicas may be behind."""
+    """One user, for all processes. `populations`: the list of each account, the first of which is the one that wrong
+    answers are about. `latency` in seconds, there and back; `lag`: how far replicas may be behind."""
 
     loop: Loop
-    population: Population
+    populations: Mapping[str, Population]
     weather: Weather
     dice: Random
     latency: float
     largest: int = 1000
     lag: float = 0.0
-    calls: list[Call] = field(default_factory=list)
+    calls: dict[str, list[Call]] = field(default_factory=dict)
+    """by account"""
+    sendings: list[Sent] = field(default_factory=list)
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=11))
-    sent: int = 0
     hidden: frozenset[str] = frozenset()
     """what a broken index does not list; look-ups of it find nothing"""
     foreign: bool = False
@@ -65,10 +76,11 @@ class Upstream:
     blind: bool = False
     """every look-up finds nothing"""
 
-    def call(self, page: int, size: int, identifier: str | None) -> _Under:
+    def call(self, account: str, page: int, size: int, identifier: str | None) -> _Under:
         """Put a request on the wire."""
-        self.sent += 1
-        under = _Under(self.sent, page, min(size, self.largest), identifier, self.loop.create_future())
+        self.sendings.append(Sent(PROCESS.get(), self.loop.now))
+        number = len(self.sendings)
+        under = _Under(number, account, page, min(size, self.largest), identifier, self.loop.create_future())
         if self.weather.first(BEFORE) is not None:
             if self.dice.random() < 0.5:
                 self.loop.outside(self.dice.random() * 0.5, self._fail, under, Transient("the connection was reset"))
@@ -114,16 +126,19 @@ class Upstream:
         seen = self.loop.now
         if self.weather.strikes("api.stale"):
             seen -= self.lag * self.dice.random()
-        rows, total = self._content(under, self.population.at(seen))
+        rows, total = self._content(under, self.populations[under.account].at(seen))
         self.loop.outside(back, self._answer, under, rows, total, seen)
 
     def _content(self, under: _Under, listing: Listing) -> tuple[list[Shown], int]:
-        rows = [row for _, row in listing if row.identifier not in self.hidden]
+        wrong = under.account == next(iter(self.populations))
+        rows = [row for _, row in listing if not (wrong and row.identifier in self.hidden)]
         if under.identifier is not None:
-            found = [row for row in rows if row.identifier == under.identifier and not self.blind]
+            found = [row for row in rows if row.identifier == under.identifier and not (wrong and self.blind)]
             return found, len(found)
-        if self.foreign:
+        if wrong and self.foreign:
             rows = FOREIGN
+        elif self.weather.strikes("unsteady"):
+            self.dice.shuffle(rows)
         first = (under.page - 1) * under.size
         return rows[first : first + under.size], len(rows)
 
@@ -151,7 +166,7 @@ class Upstream:
         delivered: bool = False,
     ) -> None:
         now = self.loop.now
-        self.calls.append(
+        self.calls.setdefault(under.account, []).append(
             Call(
                 number=under.number,
                 arrival=EPOCH + under.arrival,
@@ -171,9 +186,10 @@ class Upstream:
 
 @dataclass(slots=True)
 class SimulatedSource:
-    """Implements `ports.Source` for one process. `wall`: its host's clock, Unix milliseconds."""
+    """Implements `ports.Source` for one account in one process. `wall`: its host's clock, Unix milliseconds."""
 
     upstream: Upstream
+    account: str
     guard: Callable[[], None]
     wall: Callable[[], int]
 
@@ -186,7 +202,7 @@ class SimulatedSource:
                     await asyncio.sleep(self.upstream.latency * self.upstream.dice.random())
                 self.guard()
                 sent, sent_at = loop.time(), self.wall()
-                under = self.upstream.call(page, size, identifier)
+                under = self.upstream.call(self.account, page, size, identifier)
                 found, date = await under.answer
         except BaseException as error:
             if under is not None and not isinstance(error, GeneratorExit):
