@@ -21,7 +21,7 @@ FOREIGN_ROWS: tuple[Message, ...] = (
     (b"\xff\xfe/abc", b"", ()),
     (b"", b"garbage", ()),
     (b"prod/nobody", None, ()),
-    (b"prod//00ff00ff00ff00ff00ff00ff00ff00ff", None, (("who", b"a tool"),)),
+    (b"prodigal//00ff00ff00ff00ff00ff00ff00ff00ff", None, (("who", b"a tool"),)),
     (b"~shard/1", None, ()),
     (b"~unknown", b"garbage", ()),
 )
