@@ -204,6 +204,15 @@ BAD = [
     ('[http]\nlisten = "127.0.0.1:x"', "http.listen: '127.0.0.1:x' is not allowed; host:port"),
     ('[http]\ntoken_file = "gone"', "http.token_file: 'gone' is not a file that can be read"),
     ("[kafka]\nreplicas = 1", 'kafka: is set, but journal is not; journal = "kafka://host:port"'),
+    ("journal = 'kafka://b:99999'", "journal: 'kafka://b:99999' is not allowed"),
+    ("journal = 'sqlite:///tmp'", "journal: /tmp is a directory; name a file in it"),
+    ("journal = 'sqlite:///x.db'\n[kafka]\nreplicas = 3", "kafka: is set, but journal is a file"),
+    ("pem = 'yes'", "pem: 'yes' is not allowed; true or false"),
+    ("[http]\ntoken_file = '/tmp'", "http.token_file: '/tmp' is not a file that can be read"),
+    ("[[accounts]]\nsweep_every = true", "accounts[0].sweep_every: true is not allowed"),
+    ("[[accounts]]\nendpoint = ''", "accounts[0].endpoint: '' is not allowed"),
+    ("[[accounts]]\nendpoint = 'https://cas.ali yuncs.com'", "is not allowed; https://host[:port]"),
+    ("[[accounts]]\ncredentials.role_arn = 'hello'", "role_arn: 'hello' is not allowed; acs:ram::UID:role/NAME"),
 ]
 KAFKA = 'journal = "kafka://b:9092"\n[kafka]\n'
 BAD += [
@@ -245,7 +254,7 @@ def test_every_problem_is_told_at_once_contradictions_too(tmp_path: Path) -> Non
         qps = 12
         [accounts.credentials]
         profile = "a"
-        role_arn = "b"
+        role_arn = "acs:ram::1:role/b"
         tokn = "c"
         [http]
         listen = "0.0.0.0:1"
@@ -287,6 +296,8 @@ ENVIRONMENT = [
     ({"CERTSTREAM_": "x"}, "environment: CERTSTREAM_: there is no such key"),
     ({"CERTSTREAM_0": "x"}, "environment: CERTSTREAM_0: there is no such key"),
     ({"CERTSTREAM_HTTP__0__X": "x"}, "environment: CERTSTREAM_HTTP__0__X: "),
+    ({"CERTSTREAM_ACCOUNTS__²__NAME": "x"}, "the next free <n> is 0"),
+    ({"CERTSTREAM_TOKEN": "x"}, "name that: token_file in [http]"),
 ]
 
 
@@ -296,6 +307,11 @@ def test_a_bad_variable_is_refused_by_its_name(environ: Mapping[str, str], line:
         load(None, {"HOME": "/", **environ})
     assert len(raised.value.problems) == 1, raised.value.problems
     assert line in raised.value.problems[0]
+
+
+def test_more_than_ten_accounts_may_come_from_the_environment() -> None:
+    names = {f"CERTSTREAM_ACCOUNTS__{n}__NAME": f"a{n}" for n in range(12)}
+    assert [account.name for account in load(None, {"HOME": "/", **names}).accounts] == [f"a{n}" for n in range(12)]
 
 
 def test_a_syntax_error_names_the_line(tmp_path: Path) -> None:

@@ -37,9 +37,12 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     data: dict[str, Any] = _read(path) if path is not None else {}
     _from_directory(data, path.parent if path is not None else Path())
     told: dict[Where, str] = {}
-    problems = [problem for name in sorted(environ) for problem in _overlay(data, name, environ[name], told)]
-    if data.get("kafka") and "journal" not in data:
-        problems.append(f'{path or "environment"}: kafka: is set, but journal is not; journal = "kafka://host:port"')
+    problems = [
+        problem for name in sorted(environ, key=_natural) for problem in _overlay(data, name, environ[name], told)
+    ]
+    if data.get("kafka") and not str(data.get("journal", "sqlite:")).startswith("kafka:"):
+        problem = "journal is a file" if "journal" in data else "journal is not"
+        problems.append(f'{path or "environment"}: kafka: is set, but {problem}; journal = "kafka://host:port"')
     data.setdefault("journal", default_journal(environ))
     config = None
     try:
@@ -113,12 +116,24 @@ def _missing_files(config: Config) -> list[tuple[Where, str]]:
     sections: list[tuple[Where, BaseModel]] = [(("http",), config.http), (("kafka",), config.kafka)]
     for n, account in enumerate(config.accounts):
         sections += [(("accounts", n), account), (("accounts", n, "credentials"), account.credentials)]
-    return [
-        ((*where, key), f"{getattr(section, key)!r} is not a file that can be read")
+    missing: list[tuple[Where, str]] = [
+        ((*where, key), f"{name!r} is not a file that can be read")
         for where, section in sections
         for key in sorted(FILES & set(type(section).model_fields))
-        if getattr(section, key) and not os.access(getattr(section, key), os.R_OK)
+        if (name := getattr(section, key)) and (not os.access(name, os.R_OK) or os.path.isdir(name))
     ]
+    if config.journal_path is not None and config.journal_path.is_dir():
+        missing.append((("journal",), f"{config.journal_path} is a directory; name a file in it: …/journal.db"))
+    return missing
+
+
+def _is_index(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) < 6
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Variables of account 2 before those of account 10."""
+    return [(len(part) if part.isdigit() else 0, part) for part in re.split(r"(\d+)", name)]
 
 
 def _overlay(data: dict[str, Any], name: str, text: str, told: dict[Where, str]) -> list[str]:
@@ -126,10 +141,10 @@ def _overlay(data: dict[str, Any], name: str, text: str, told: dict[Where, str])
     if not name.startswith(PREFIX) or _NOT_OURS.fullmatch(name):
         return []
     first, *rest = name.removeprefix(PREFIX).lower().split("__")
-    if first == "accounts" and rest and not (rest[0].isdigit() and int(rest[0]) <= len(data.get(first, []))):
+    if first == "accounts" and rest and not (_is_index(rest[0]) and int(rest[0]) <= len(data.get(first, []))):
         free = len(data.get(first, []))
         return [f"environment: {name}: write {PREFIX}ACCOUNTS__<n>__<KEY>; the next free <n> is {free}"]
-    where: Where = (first, *(int(part) if first == "accounts" and part.isdigit() else part for part in rest))
+    where: Where = (first, *(int(part) if first == "accounts" and _is_index(part) else part for part in rest))
     inside: Any = data
     for part, after in zip(where, (*where[1:], None), strict=True):
         if isinstance(inside, list) and isinstance(part, int):

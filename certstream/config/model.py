@@ -19,6 +19,8 @@ from certstream.core.times import Threshold, seconds, thresholds
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _PREFIX = r"^[A-Za-z0-9._-]{0,100}$"
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.%]+")
+_ROLE = re.compile(r"acs:ram::\d+:role/[^\s/]\S*")
 _BROKERS = re.compile(r"kafka://[^\s/,@]+:\d{1,5}(,[^\s/,@]+:\d{1,5})*")
 
 
@@ -37,7 +39,14 @@ def _key(default: Any, allowed: str, meaning: str, **bounds: Any) -> Any:
 
 
 def _duration(value: Any) -> Any:
-    return seconds(value) if isinstance(value, str) else value
+    return seconds(value) if isinstance(value, str) else _no_boolean(value)
+
+
+def _boolean(value: Any) -> Any:
+    words = {"true": True, "false": False}  # as text: from the environment
+    if isinstance(value, bool) or (isinstance(value, str) and value.lower() in words):
+        return value if isinstance(value, bool) else words[value.lower()]
+    raise ValueError
 
 
 def _thresholds(value: Any) -> Any:
@@ -78,7 +87,9 @@ def is_loopback(host: str) -> bool:
 def _is_url(value: str) -> str:
     parts = urlsplit(value)
     extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
-    if value and (parts.scheme not in ("https", "http") or not parts.hostname or extra or _port(value) == -1):
+    if value and (parts.scheme not in ("https", "http") or not _HOST.fullmatch(parts.hostname or "") or extra):
+        raise ValueError
+    if _port(value) == -1:
         raise ValueError
     return value.rstrip("/")
 
@@ -105,8 +116,23 @@ def _is_listen(value: str) -> str:
     return value
 
 
+def _is_endpoint(value: str) -> str:
+    if not value:
+        raise ValueError
+    return _is_url(value)
+
+
+def _is_role(value: str) -> str:
+    if value and not _ROLE.fullmatch(value):
+        raise ValueError
+    return value
+
+
 def _is_journal(value: str) -> str:
-    if _BROKERS.fullmatch(value) or (value.startswith("sqlite:///") and value.strip("/") != "sqlite:"):
+    ports = [int(broker.rpartition(":")[2]) for broker in value.split(",")] if _BROKERS.fullmatch(value) else []
+    if (ports and all(1 <= port <= 65535 for port in ports)) or (
+        value.startswith("sqlite:///") and value.strip("/") != "sqlite:"
+    ):
         return value
     raise ValueError
 
@@ -114,7 +140,9 @@ def _is_journal(value: str) -> str:
 Seconds = Annotated[float, BeforeValidator(_duration)]
 Count = Annotated[int, BeforeValidator(_no_boolean)]
 Name = Annotated[str, _matches(_NAME)]
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Url = Annotated[str, AfterValidator(_is_url)]
+Endpoint = Annotated[str, AfterValidator(_is_endpoint)]
 NAME_ALLOWED = "1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit"
 FILES = frozenset({"token_file", "password_file", "ca_file", "cert_file", "key_file", "access_key_secret_file"})
 """Keys that name a file: relative to the configuration's directory."""
@@ -132,7 +160,9 @@ class Credentials(Section):
     """Where an account's credentials come from; nothing set: the chain that the official SDK and CLI use."""
 
     profile: str = _key("", "the name of a profile", "a profile of `~/.aliyun/config.json`")
-    role_arn: str = _key("", "acs:ram::UID:role/NAME", "a role to be assumed with what the chain finds")
+    role_arn: Annotated[str, AfterValidator(_is_role)] = _key(
+        "", "acs:ram::UID:role/NAME", "a role to be assumed with what the chain finds"
+    )
     external_id: str = _key("", "text; only with role_arn", "given when the role is assumed")
     access_key_id: str = _key("", "an access key id; only with access_key_secret_file", "a fixed access key")
     access_key_secret_file: str = _key("", "a path; only with access_key_id", "the file that holds its secret")
@@ -153,7 +183,9 @@ class Account(Section):
     """One `[[accounts]]`: a user's certificates, seen through one endpoint and perhaps one resource group."""
 
     name: Name = _key("default", NAME_ALLOWED, "its name in every event, for ever: a renamed account is a new one")
-    endpoint: Url = _key("https://cas.aliyuncs.com", URL_ALLOWED, "the Certificate Management Service that is polled")
+    endpoint: Endpoint = _key(
+        "https://cas.aliyuncs.com", URL_ALLOWED, "the Certificate Management Service that is polled"
+    )
     qps: Count = _key(10, "1 to 10", "calls a second at most; lower it to leave room for other tools", ge=1, le=10)
     page_size: Count = _key(100, "1 to 1000", "rows asked for in a call (`ShowSize`)", ge=1, le=1000)
     sweep_every: Seconds = _key("5m", "0s to 1d", "from one sweep's begin to the next; 0s: no pause", ge=0, le=86400)
@@ -165,7 +197,7 @@ class Account(Section):
     sts_endpoint: Url = _key("", URL_ALLOWED, "where the UID is asked for; empty: Alibaba's, if endpoint is Alibaba's")
     proxy: Annotated[str, AfterValidator(_is_proxy)] = _key("", "http://host:port, without a password", "an HTTP proxy")
     ca_file: str = _key("", "a path", "certificates (PEM) that are trusted instead of the system's")
-    insecure: bool = _key(
+    insecure: Boolean = _key(
         False, "true or false", "allow http:// beyond loopback: for tests, never for real credentials"
     )
     credentials: Credentials = Field(Credentials(), description="absent: the chain")
@@ -275,7 +307,7 @@ class Config(Section):
         'a list of durations (s m h d) or parts of the lifetime: ["30d", "33%"]',
         "when `expiring` is told, before notAfter",
     )
-    pem: bool = _key(True, "true or false", "false: keep and publish only the SHA-256 of a certificate")
+    pem: Boolean = _key(True, "true or false", "false: keep and publish only the SHA-256 of a certificate")
     http: Http = Field(Http())
     accounts: tuple[Account, ...] = Field((Account(),))
     kafka: Kafka = Field(Kafka())

@@ -91,6 +91,7 @@ def _unknown(where: Where) -> str:
     known = list(section.model_fields) if isinstance(section, type) else []
     if key in _SECRETS:
         files = [one for one in known if one in FILES and one not in ("ca_file", "cert_file", "key_file")]
+        files = files or [_elsewhere(f"{key}_file") or "accounts[].credentials.access_key_secret_file"]
         return "a secret does not belong into the configuration; put it into a file and name that: " + ", ".join(files)
     near = difflib.get_close_matches(key, known, 1)
     elsewhere = _elsewhere(key)
