@@ -85,11 +85,14 @@ def settings_of(word: str, here: Config | None, prefix: str | None) -> Config:
         del kafka["transactional_id_prefix"]  # it follows the prefix: two journals under one would fence each other
     chosen = base.topic_prefix if prefix is None else prefix
     try:
-        return Config.model_validate({"journal": word, "topic_prefix": chosen, "kafka": kafka})
+        named = Config.model_validate({"journal": word, "topic_prefix": chosen, "kafka": kafka})
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         allowed = _JOURNAL if where == "journal" else "up to 100 of A-Z a-z 0-9 . _ -"
         raise typer.BadParameter(f"{word if where == 'journal' else prefix!r} is not allowed: {allowed}") from error
+    if named.journal_path is not None and named.journal_path.is_dir():
+        raise typer.BadParameter(f"{named.journal_path} is a directory: name a file in it, …/journal.db")
+    return named
 
 
 def name_of(config: Config) -> str:

@@ -147,6 +147,12 @@ def test_a_bad_request_is_told_and_nothing_is_made(
     assert not (tmp_path / "new.db").exists()
 
 
+def test_a_directory_in_place_of_a_journal_is_refused_with_what_to_name(tmp_path: Path) -> None:
+    result = copying(f"sqlite://{tmp_path}", "sqlite:///nowhere/journal.db")
+    assert result.exit_code == USAGE
+    assert "is a directory" in result.output
+
+
 def test_each_side_has_its_own_prefix_and_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = Config.model_validate({"journal": "kafka://a:1", "topic_prefix": "one.", "kafka": {"replicas": 3}})
     same = settings_of("kafka://a:1", here, None)
