@@ -116,7 +116,7 @@ async def _called(account: Account, budget: Budget, users: dict[str, str]) -> As
         yield CheckLine(name, False, str(error))
         return
     try:
-        there = await tried(f"{name}, credentials", trials.credentials(keys))
+        there = await tried(f"{name}, credentials", trials.credentials(account, keys))
         yield there
         if there.ok:  # else the same would be told thrice
             yield await tried(f"{name}, user", trials.user(account, source, users))

@@ -27,7 +27,7 @@ _RULES: Final = (
 """What an error says, and what to do; the first that fits."""
 
 
-async def steady(ask: Callable[[], Awaitable[T]], *, key: str, url: str) -> T:
+async def steady(ask: Callable[[], Awaitable[T]], *, key: str = "", url: str = "") -> T:
     """The first good answer of TRIES. Raises what cannot get better at once, and Transient, with what to do about it,
     for what did not. `key` of the configuration named `url`; both empty where no address is asked."""
     for failed in range(1, TRIES + 1):

@@ -28,6 +28,9 @@ SKEW = 5.0
 """Seconds that a clock may be off: the API refuses at 15 minutes, thresholds are told that much too early or late."""
 
 
+_ALIBABAS = "not set, so it is Alibaba's"
+
+
 class CheckLine(NamedTuple):
     """One thing that was tried. `text`: what was found, or what to do."""
 
@@ -137,16 +140,16 @@ async def sqlite(config: Config) -> str:
     return f"{path}: " + ("can be made, locked and written" if new else "was locked, and a transaction committed")
 
 
-async def credentials(keys: Credentials) -> str:
+async def credentials(account: Account, keys: Credentials) -> str:
     """Whether there are any; whose they are comes after."""
-    key = await steady(keys.current, key="", url="")
+    url = account.sts_endpoint or _ALIBABAS
+    key = await steady(keys.current, **{"key": "sts_endpoint", "url": url} if account.credentials.role_arn else {})
     return f"access key {key.key_id[:4]}…{key.key_id[-4:]} was found"
 
 
 async def user(account: Account, source: Source, users: dict[str, str]) -> str:
     """Whose the key is, as STS says; kept in `users`."""
-    url = account.sts_endpoint or "not set, so it is Alibaba's"
-    uid = await steady(source.uid, key="sts_endpoint", url=url)
+    uid = await steady(source.uid, key="sts_endpoint", url=account.sts_endpoint or _ALIBABAS)
     if uid is None:
         return "whose key it is, is not asked here: no sts_endpoint"
     if account.uid and uid != account.uid:
