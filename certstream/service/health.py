@@ -74,10 +74,13 @@ class Health:
             return "throttled", CONTESTED
         now = self._clock.monotonic()
         if now - (self._calls.answered if self._calls.answered is not None else self._started) > BLIND:
-            return "blind", "no good answer came for a minute"
+            cause = self._calls.failing or self._writer.trouble or "no call was made"
+            return "blind", f"no good answer came for a minute: {cause}"
+        if poller.gaps.blind:
+            return "blind", poller.gaps.note
         if head is None or head.baselined is None:
-            return "baseline", poller.note
-        return "healthy", poller.note
+            return "baseline", poller.gaps.note
+        return "healthy", poller.gaps.note
 
     async def keep(self) -> None:
         """Write the state on every change and every five minutes, for ever."""
