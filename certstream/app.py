@@ -18,7 +18,7 @@ from certstream.service.opening import Entry, Ownership
 from certstream.service.poller import Pace
 from certstream.service.supervisor import Supervisor
 from certstream.source.cas import CasSource
-from certstream.source.credentials import find
+from certstream.source.credentials import Credentials, find
 
 
 def kafka_config(config: Config) -> KafkaConfig:
@@ -50,19 +50,26 @@ def build_journal(config: Config) -> Journal:
     return KafkaJournal(kafka_config(config))
 
 
-def build_source(account: Account, ownership: Ownership | None = None) -> CasSource:
-    """An account's API client. Raises Fatal for an endpoint, proxy or file that cannot be used."""
+def build_credentials(account: Account) -> Credentials:
+    """Where an account's key comes from; not asked yet."""
     keys = account.credentials
+    return find(
+        access_key_id=keys.access_key_id or None,
+        access_key_secret_file=keys.access_key_secret_file or None,
+        profile=keys.profile or None,
+        role_arn=keys.role_arn or None,
+        external_id=keys.external_id or None,
+        sts_endpoint=account.sts_endpoint or None,
+    )
+
+
+def build_source(
+    account: Account, ownership: Ownership | None = None, *, credentials: Credentials | None = None
+) -> CasSource:
+    """An account's API client. Raises Fatal for an endpoint, proxy or file that cannot be used."""
     return CasSource(
         endpoint=account.endpoint,
-        credentials=find(
-            access_key_id=keys.access_key_id or None,
-            access_key_secret_file=keys.access_key_secret_file or None,
-            profile=keys.profile or None,
-            role_arn=keys.role_arn or None,
-            external_id=keys.external_id or None,
-            sts_endpoint=account.sts_endpoint or None,
-        ),
+        credentials=credentials if credentials is not None else build_credentials(account),
         resource_group=account.resource_group or None,
         guard=ownership if ownership is not None else lambda: None,
         proxy=account.proxy or None,

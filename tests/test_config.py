@@ -208,6 +208,13 @@ BAD = [
     ("journal = 'sqlite:///tmp'", "journal: /tmp is a directory; name a file in it"),
     ("journal = 'sqlite:///x.db'\n[kafka]\nreplicas = 3", "kafka: is set, but journal is a file"),
     ("pem = 'yes'", "pem: 'yes' is not allowed; true or false"),
+    ("pem = 'true'", "pem: 'true' is not allowed; true or false"),
+    ("pem = 1", "pem: 1 is not allowed; true or false"),
+    ("[[accounts]]\ninsecure = 'yes'", "accounts[0].insecure: 'yes' is not allowed; true or false"),
+    ("journal = 'kafka://b:0'", "journal: 'kafka://b:0' is not allowed"),
+    ("journal = 'kafka://b:9092,c:70000'", "journal: 'kafka://b:9092,c:70000' is not allowed"),
+    ("[[accounts]]\nproxy = 'http://p:99999'", "accounts[0].proxy: 'http://p:99999' is not allowed"),
+    ("[[accounts]]\nendpoint = 'https://h:0'", "accounts[0].endpoint: 'https://h:0' is not allowed"),
     ("[http]\ntoken_file = '/tmp'", "http.token_file: '/tmp' is not a file that can be read"),
     ("[[accounts]]\nsweep_every = true", "accounts[0].sweep_every: true is not allowed"),
     ("[[accounts]]\nendpoint = ''", "accounts[0].endpoint: '' is not allowed"),
@@ -312,6 +319,17 @@ def test_a_bad_variable_is_refused_by_its_name(environ: Mapping[str, str], line:
 def test_more_than_ten_accounts_may_come_from_the_environment() -> None:
     names = {f"CERTSTREAM_ACCOUNTS__{n}__NAME": f"a{n}" for n in range(12)}
     assert [account.name for account in load(None, {"HOME": "/", **names}).accounts] == [f"a{n}" for n in range(12)]
+
+
+@pytest.mark.parametrize(("word", "meant"), [("yes", True), ("1", True), ("On", True), ("no", False), ("0", False)])
+def test_the_usual_words_say_yes_and_no_by_environment(word: str, meant: bool) -> None:
+    config = load(None, {"HOME": "/", "CERTSTREAM_PEM": word, "CERTSTREAM_ACCOUNTS__0__INSECURE": word})
+    assert (config.pem, config.accounts[0].insecure) == (meant, meant)
+
+
+def test_a_variable_for_an_account_over_a_file_where_accounts_is_no_list_is_refused(tmp_path: Path) -> None:
+    for accounts in ("5", "'x'", "['x']", "{name = 'x'}"):
+        assert refused(tmp_path, f"accounts = {accounts}", {"CERTSTREAM_ACCOUNTS__0__NAME": "x"})
 
 
 def test_a_syntax_error_names_the_line(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from certstream.cli.options import ConfigFile, default_file
 from certstream.cli.trials import CheckLine, tried
 from certstream.config import Account, Config, ConfigError, load
 from certstream.core.errors import CertstreamError
+from certstream.service.budget import Budget
+from certstream.service.clock import Clock
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +31,8 @@ def check(config: ConfigFile = None) -> None:
     """Try everything that [cyan]run[/cyan] needs, a line each: ✓, or ✗ and what to do. It publishes nothing.
 
     Configuration, topics, journal (with a real transaction, and the fence against a second writer), and for each
-    account credentials, permission, endpoint and clock. Where a service runs beside it, that one is asked instead.
+    account credentials, whose they are, permission, endpoint and clock. A call that fails in a way that may pass is
+    made three times, within the account's slots. Where a service runs beside it, that one is asked instead.
     """
     raise typer.Exit(asyncio.run(_check(config)))
 
@@ -70,12 +73,25 @@ async def lines(config: Config) -> AsyncIterator[CheckLine]:
         except trials.InUse as error:
             yield CheckLine("journal", True, f"{config.journal_path}: process {error.process} writes it; left alone")
             service = service or Service(f"process {error.process}", {})
+    budgets = _budgets(config)
+    users = {account.name: account.uid for account in config.accounts if account.uid}
     for account in config.accounts:
         if service is not None and (account.name in service.accounts or not service.accounts):
             yield _told(account, service)
         else:
-            async for line in _called(account):
+            async for line in _called(account, budgets[account.budget], users):
                 yield line
+    if len(config.accounts) > 1:
+        yield await tried("budgets", trials.budgets(config.accounts, users))
+
+
+def _budgets(config: Config) -> dict[str, Budget]:
+    """The slots of each user: what `check` calls counts as what `run` calls does."""
+    least: dict[str, int] = {}
+    for account in config.accounts:
+        least[account.budget] = min(account.qps, least.get(account.budget, account.qps))
+    clock = Clock()
+    return {name: Budget(qps, clock=clock) for name, qps in least.items()}
 
 
 def _told(account: Account, service: Service) -> CheckLine:
@@ -89,17 +105,23 @@ def _told(account: Account, service: Service) -> CheckLine:
     return CheckLine(name, good, f"not called, for {service.name} polls it, and says: {state.get('state')}{why}")
 
 
-async def _called(account: Account) -> AsyncIterator[CheckLine]:
-    from certstream.app import build_source
+async def _called(account: Account, budget: Budget, users: dict[str, str]) -> AsyncIterator[CheckLine]:
+    from certstream.app import build_credentials, build_source
 
     name = f"account {account.name}"
     try:
-        source = build_source(account)
+        keys = build_credentials(account)
+        source = build_source(account, credentials=keys)
     except CertstreamError as error:
         yield CheckLine(name, False, str(error))
         return
     try:
-        yield await tried(f"{name}, credentials", trials.credentials(source))
-        yield await tried(f"{name}, permission and endpoint", trials.listing(account, source))
+        there = await tried(f"{name}, credentials", trials.credentials(account, keys))
+        yield there
+        if there.ok:  # else the same would be told thrice
+            yield await tried(f"{name}, user", trials.user(account, source, users))
+            yield await tried(f"{name}, permission and endpoint", trials.listing(account, source, budget))
+        else:
+            yield CheckLine(f"{name}, permission and endpoint", False, "not tried, for there are no credentials")
     finally:
         await source.close()

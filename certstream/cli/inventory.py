@@ -20,6 +20,7 @@ from certstream.cli.tail import write_json
 from certstream.config import Config
 from certstream.core.canonical import canonical
 from certstream.core.times import Threshold, parse_rfc3339, threshold
+from certstream.core.wire import ACCOUNTS
 
 Row = Mapping[str, Any]
 """A value of the topic `inventory`."""
@@ -46,7 +47,9 @@ def inventory(
             help="Only what expires within this time (s m h d), or within the last part (33%) of its lifetime.",
         ),
     ] = None,
-    account: Annotated[str, typer.Option(metavar="NAME", help="Only this account.")] = "",
+    account: Annotated[
+        str, typer.Option(metavar="NAME", help="Only this account; refused where none has the name.")
+    ] = "",
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line, as in the topic `inventory`.")
     ] = False,
@@ -59,7 +62,12 @@ def inventory(
     """
     settings = configuration(config)
     say_if_missing(settings)
-    rows = asyncio.run(_present(settings))
+    rows, accounts = asyncio.run(_present(settings))
+    known = sorted(accounts.union(one.name for one in settings.accounts))
+    if account and account not in known:
+        raise typer.BadParameter(
+            f"no account {account!r} is known; there are: {', '.join(known)}", param_hint="--account"
+        )
     now = int(time.time() * 1000)
     wanted = selected(rows, now=now, expiring=expiring, account=account)
     if as_json:
@@ -71,9 +79,11 @@ def inventory(
         console.print(Text(f"{len(wanted)} of {len(rows)} certificates", "dim"))
 
 
-async def _present(config: Config) -> list[dict[str, Any]]:
+async def _present(config: Config) -> tuple[list[dict[str, Any]], set[str]]:
+    """The rows, and the names of all accounts that have a history: one may have no certificates."""
     async with opened(config) as journal:
-        return list((await present(journal)).values())
+        rows = list((await present(journal)).values())
+        return rows, {stored.key.decode("utf-8", "replace") async for stored in journal.read([ACCOUNTS])}
 
 
 def selected(rows: Iterable[Row], *, now: int, expiring: Threshold | None, account: str) -> list[Row]:

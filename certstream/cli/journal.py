@@ -19,6 +19,9 @@ from certstream.cli.options import ConfigFile, configuration
 from certstream.config import Config, load
 from certstream.core.errors import Fatal
 
+WIDE = 500
+"""Columns where stdout is no terminal: no line is that long."""
+
 _EVERY = 2.0
 """Seconds between two lines about the same topic."""
 
@@ -69,7 +72,8 @@ def copy(
     if as_json:
         sys.stdout.buffer.write(orjson.dumps({"from": name_of(old), "to": name_of(new), **done}) + b"\n")
     else:
-        Console(highlight=False, emoji=False).print(_table(done))
+        # In a pipe rich takes 80 columns, and would cut what is there to be compared.
+        Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE).print(table(done))
 
 
 def settings_of(word: str, here: Config | None, prefix: str | None) -> Config:
@@ -85,11 +89,14 @@ def settings_of(word: str, here: Config | None, prefix: str | None) -> Config:
         del kafka["transactional_id_prefix"]  # it follows the prefix: two journals under one would fence each other
     chosen = base.topic_prefix if prefix is None else prefix
     try:
-        return Config.model_validate({"journal": word, "topic_prefix": chosen, "kafka": kafka})
+        named = Config.model_validate({"journal": word, "topic_prefix": chosen, "kafka": kafka})
     except ValidationError as error:
         where = ".".join(str(part) for part in error.errors()[0]["loc"])
         allowed = _JOURNAL if where == "journal" else "up to 100 of A-Z a-z 0-9 . _ -"
         raise typer.BadParameter(f"{word if where == 'journal' else prefix!r} is not allowed: {allowed}") from error
+    if named.journal_path is not None and named.journal_path.is_dir():
+        raise typer.BadParameter(f"{named.journal_path} is a directory: name a file in it, …/journal.db")
+    return named
 
 
 def name_of(config: Config) -> str:
@@ -158,12 +165,16 @@ class Lines:
             print(f"certstream: {step} {topic}: {done}{of} records", file=sys.stderr, flush=True)
 
 
-def _table(done: Mapping[str, Any]) -> Table:
+def table(done: Mapping[str, Any]) -> Table:
+    """What was moved, for a person."""
     made = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("topic", "records", "SHA-256"):
-        made.add_column(heading, no_wrap=True, justify="right" if heading == "records" else "left")
-    for topic, one in done["topics"].items():
-        made.add_row(topic, str(one["records"]), one["sha256"])
+    rows = [(topic, str(one["records"]), one["sha256"]) for topic, one in done["topics"].items()]
+    # Where a terminal is narrow, the hash goes on in the next line.
+    made.add_column("topic", no_wrap=True, min_width=max((len(row[0]) for row in rows), default=5))
+    made.add_column("records", no_wrap=True, min_width=max(7, *(len(row[1]) for row in rows)), justify="right")
+    made.add_column("SHA-256", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
     made.caption = (
         f"moved and read back in {done['seconds']} s: accounts "
         + ", ".join(f"{account} (partition {number})" for account, number in done["accounts"].items())

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import typer
 
 from certstream.cli.beside import running_service, token_of
 from certstream.cli.exits import FATAL, OK, PROBLEMS
+from certstream.cli.lines import safe
 from certstream.cli.options import ConfigFile, LogJson, Verbose, configuration, log_to_stderr
 from certstream.cli.signals import stop_on_signals
 from certstream.config import Config
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 GRACE = 9.0
 """Seconds from the signal to the end: what hangs longer is left; whatever was committed stays committed."""
 
+_WELL = ("healthy", "baseline")
+_HELD = "; deleted, new and changed are held back until what disappeared is there again"
 
 log = logging.getLogger("certstream")
 
@@ -47,6 +50,9 @@ def run(config: ConfigFile = None, log_json: LogJson = False, verbose: Verbose =
 
 def once(config: ConfigFile = None, log_json: LogJson = False, verbose: Verbose = False) -> None:
     """Sweep every account once, publish what changed, and exit: for cron.
+
+    Exit code 1, and why on stderr, where a sweep was not complete, or where an account is suspect: so much of what was
+    there is gone that the list is not believed, and deleted, new and changed are held back.
 
     Beside a running service it says that the account's calls are taken, and exits.
     """
@@ -88,7 +94,21 @@ async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False
             )
             log.info("http.listening", extra={"address": address})
         complete = await _bounded(supervisor.run(stop, once=once), stop)
-    return OK if complete else PROBLEMS
+    return OK if _judged(supervisor.status()["accounts"], complete=complete, once=once) else PROBLEMS
+
+
+def _judged(accounts: Mapping[str, Mapping[str, Any]], *, complete: bool, once: bool) -> bool:
+    """Whether it ended well. After one sweep, a line on stderr for each account that is not well, as cron mails it."""
+    if not once:
+        return complete
+    told = {name: one for name, one in accounts.items() if one["state"] not in _WELL or one["reason"]}
+    for name, one in told.items():
+        why = f": {one['reason']}" if one["reason"] else ""
+        held = _HELD if one["state"] == "suspect" else ""
+        print(f"certstream: account {safe(name)} is {one['state']}{safe(why, 1000)}{held}", file=sys.stderr)
+    if not complete and not told:
+        print("certstream: a sweep was not complete; the log says why", file=sys.stderr)
+    return complete and all(one["state"] != "suspect" for one in accounts.values())
 
 
 async def _bounded(service: Coroutine[Any, Any, bool], stop: asyncio.Event) -> bool:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from certstream.cli.exits import leaves, ours
 from certstream.cli.running import make_folder
+from certstream.cli.steady import steady
 from certstream.cli.topics import differences_of, kafka_settings
 from certstream.config import Account, Config
+from certstream.core.answers import Answer
 from certstream.core.errors import CertstreamError, Fatal
 from certstream.core.wire import STATE, Put
 from certstream.ports import Source
+from certstream.service.budget import Budget, Urgency
+
+if TYPE_CHECKING:
+    from certstream.source.credentials import Credentials
 
 PATIENCE = 60.0
 """Seconds for one trial; each has shorter deadlines of its own."""
 SKEW = 5.0
 """Seconds that a clock may be off: the API refuses at 15 minutes, thresholds are told that much too early or late."""
+
+
+_ALIBABAS = "not set, so it is Alibaba's"
 
 
 class CheckLine(NamedTuple):
@@ -131,15 +140,45 @@ async def sqlite(config: Config) -> str:
     return f"{path}: " + ("can be made, locked and written" if new else "was locked, and a transaction committed")
 
 
-async def credentials(source: Source) -> str:
-    """Whose they are, as STS says."""
-    uid = await source.uid()
-    return f"they belong to user {uid}" if uid else "whose they are is not asked here: no sts_endpoint"
+async def credentials(account: Account, keys: Credentials) -> str:
+    """Whether there are any; whose they are comes after."""
+    url = account.sts_endpoint or _ALIBABAS
+    key = await steady(keys.current, **{"key": "sts_endpoint", "url": url} if account.credentials.role_arn else {})
+    return f"access key {key.key_id[:4]}…{key.key_id[-4:]} was found"
 
 
-async def listing(account: Account, source: Source) -> str:
-    """One call: signature, permission, endpoint, page size, clock."""
-    answer = await source.list(page=1, size=account.page_size)
+async def user(account: Account, source: Source, users: dict[str, str]) -> str:
+    """Whose the key is, as STS says; kept in `users`."""
+    uid = await steady(source.uid, key="sts_endpoint", url=account.sts_endpoint or _ALIBABAS)
+    if uid is None:
+        return "whose key it is, is not asked here: no sts_endpoint"
+    if account.uid and uid != account.uid:
+        raise Fatal(f"the key belongs to user {uid}, but `uid` says {account.uid}: mend one of them")
+    users[account.name] = uid
+    return f"the key belongs to user {uid}"
+
+
+async def budgets(accounts: Iterable[Account], users: Mapping[str, str]) -> str:
+    """`run` refuses one user under two budgets. `users`: account to UID, as far as known."""
+    first: dict[str, Account] = {}
+    for account in accounts:
+        uid = users.get(account.name)
+        other = first.setdefault(uid, account) if uid is not None else account
+        if other.budget != account.budget:
+            raise Fatal(
+                f"accounts {other.name} and {account.name} are one user (UID {uid}), whose ten calls a second they "
+                f"must share: give both the same `budget`"
+            )
+    return "accounts of one user share a budget, as far as users are known"
+
+
+async def listing(account: Account, source: Source, budget: Budget) -> str:
+    """One call, in a slot: signature, permission, endpoint, page size, clock."""
+
+    def ask() -> Awaitable[Answer]:
+        return budget.call(Urgency.PROBE, lambda: source.list(page=1, size=account.page_size))
+
+    answer = await steady(ask, key="endpoint", url=account.endpoint)
     trip = answer.received - answer.sent
     text = f"{account.endpoint} lists {answer.page.total} certificates, in {trip * 1000:.0f} ms"
     if answer.page.size is not None and answer.page.size < account.page_size:

@@ -13,13 +13,16 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from certstream.config.model import FILES, Config, default_journal
-from certstream.config.telling import Where, place, tell
+from certstream.config.telling import Where, field_of, place, tell
 from certstream.core.errors import Fatal
 
 PREFIX = "CERTSTREAM_"
 DEFAULT_FILE = "certstream.toml"
 _NOT_OURS = re.compile(r"CERTSTREAM_(CONFIG|TEST_.*|SERVICE_(HOST|PORT.*)|PORT(_.*)?)")
 """`--config`, our tests, and what Kubernetes puts into every pod beside a Service that is called `certstream`."""
+
+_WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+"""What a variable may say where the file says `true` or `false`."""
 
 
 class ConfigError(Fatal):
@@ -40,7 +43,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     problems = [
         problem for name in sorted(environ, key=_natural) for problem in _overlay(data, name, environ[name], told)
     ]
-    if data.get("kafka") and not str(data.get("journal", "sqlite:")).startswith("kafka:"):
+    if data.get("kafka") and str(data.get("journal", "sqlite:")).startswith("sqlite:"):
         problem = "journal is a file" if "journal" in data else "journal is not"
         problems.append(f'{path or "environment"}: kafka: is set, but {problem}; journal = "kafka://host:port"')
     data.setdefault("journal", default_journal(environ))
@@ -141,9 +144,12 @@ def _overlay(data: dict[str, Any], name: str, text: str, told: dict[Where, str])
     if not name.startswith(PREFIX) or _NOT_OURS.fullmatch(name):
         return []
     first, *rest = name.removeprefix(PREFIX).lower().split("__")
-    if first == "accounts" and rest and not (_is_index(rest[0]) and int(rest[0]) <= len(data.get(first, []))):
-        free = len(data.get(first, []))
-        return [f"environment: {name}: write {PREFIX}ACCOUNTS__<n>__<KEY>; the next free <n> is {free}"]
+    if first == "accounts" and rest:
+        there = data.get(first, [])
+        if not isinstance(there, list):
+            return [f"environment: {name}: accounts of the file have no numbers; write them as [[accounts]]"]
+        if not (_is_index(rest[0]) and int(rest[0]) <= len(there)):
+            return [f"environment: {name}: write {PREFIX}ACCOUNTS__<n>__<KEY>; the next free <n> is {len(there)}"]
     where: Where = (first, *(int(part) if first == "accounts" and _is_index(part) else part for part in rest))
     inside: Any = data
     for part, after in zip(where, (*where[1:], None), strict=True):
@@ -167,4 +173,6 @@ def _value(where: Where, text: str) -> Any:
             return json.loads(text)
         except ValueError:
             return text
+    if getattr(field_of(where), "annotation", None) is bool:
+        return _WORDS.get(text.strip().lower(), text)
     return text

@@ -20,7 +20,7 @@ from certstream.core.times import Threshold, seconds, thresholds
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _PREFIX = r"^[A-Za-z0-9._-]{0,100}$"
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.%]+")
-_ROLE = re.compile(r"acs:ram::\d+:role/[^\s/]\S*")
+_ROLE = re.compile(r"acs:ram::[0-9]+:role/[^\s/]\S*")
 _BROKERS = re.compile(r"kafka://[^\s/,@]+:\d{1,5}(,[^\s/,@]+:\d{1,5})*")
 
 
@@ -43,10 +43,9 @@ def _duration(value: Any) -> Any:
 
 
 def _boolean(value: Any) -> Any:
-    words = {"true": True, "false": False}  # as text: from the environment
-    if isinstance(value, bool) or (isinstance(value, str) and value.lower() in words):
-        return value if isinstance(value, bool) else words[value.lower()]
-    raise ValueError
+    if not isinstance(value, bool):  # pydantic would take "yes" and 1
+        raise ValueError
+    return value
 
 
 def _thresholds(value: Any) -> Any:
@@ -89,13 +88,15 @@ def _is_url(value: str) -> str:
     extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
     if value and (parts.scheme not in ("https", "http") or not _HOST.fullmatch(parts.hostname or "") or extra):
         raise ValueError
-    if _port(value) == -1:
+    if _port(value) in (-1, 0):
         raise ValueError
     return value.rstrip("/")
 
 
 def _is_proxy(value: str) -> str:
     if value and (urlsplit(value).scheme not in ("https", "http") or not urlsplit(value).hostname):
+        raise ValueError
+    if _port(value) in (-1, 0):
         raise ValueError
     if "@" in value:
         raise ValueError("a user or password does not belong into this file")

@@ -19,7 +19,7 @@ Where = tuple[str | int, ...]
 def tell(error: Any, data: Any, source: str, told: Mapping[Where, str]) -> str:
     """One line for one of pydantic's errors about `data`. `told`: which variable set a key, if not the file did."""
     where: Where = tuple(error["loc"])
-    field = _field(where)
+    field = field_of(where)
     own = str(error["ctx"]["error"]) if error["type"] == "value_error" else ""
     head = place(where, source, told)
     if error["type"] == "extra_forbidden":
@@ -47,7 +47,7 @@ def _at(data: Any, where: Where, otherwise: Any) -> Any:
 
 def place(where: Where, source: str, told: Mapping[Where, str]) -> str:
     """`certstream.toml: accounts[0].qps: `, or `environment: CERTSTREAM_ACCOUNTS__0__QPS: `."""
-    leaf = where and not isinstance(_field(where), type)  # what is wrong with a section is not one variable's fault
+    leaf = where and not isinstance(field_of(where), type)  # what is wrong with a section is not one variable's fault
     for key, name in told.items():
         if leaf and (key[: len(where)] == where or where[: len(key)] == key):
             return f"environment: {name}: "
@@ -62,7 +62,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _field(where: Where) -> FieldInfo | type[BaseModel] | None:
+def field_of(where: Where) -> FieldInfo | type[BaseModel] | None:
     """The field (or section) that a location names."""
     here: Any = Config
     for part in where:
@@ -87,7 +87,7 @@ _SECRETS = {"access_key_secret", "password", "token", "secret", "security_token"
 
 
 def _unknown(where: Where) -> str:
-    section, key = _field(where[:-1]), str(where[-1])
+    section, key = field_of(where[:-1]), str(where[-1])
     known = list(section.model_fields) if isinstance(section, type) else []
     if key in _SECRETS:
         files = [one for one in known if one in FILES and one not in ("ca_file", "cert_file", "key_file")]

@@ -6,7 +6,16 @@ shared with the client's code: it is what that code is judged by.
 
 from __future__ import annotations
 
-from certstream.simulator.config import DEFAULT_KEY, DEFAULT_USER, SimulatorConfig, User, parse_faults
+from certstream.simulator.config import DEFAULT_KEY, DEFAULT_USER, SimulatorConfig, User, parse_faults, parse_offset
 from certstream.simulator.server import Simulator, serve
 
-__all__ = ["DEFAULT_KEY", "DEFAULT_USER", "Simulator", "SimulatorConfig", "User", "parse_faults", "serve"]
+__all__ = [
+    "DEFAULT_KEY",
+    "DEFAULT_USER",
+    "Simulator",
+    "SimulatorConfig",
+    "User",
+    "parse_faults",
+    "parse_offset",
+    "serve",
+]

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
+from certstream.core.times import seconds
+
 Order = Literal["newest", "oldest", "identifier", "shuffled"]
 """Order of the list. `shuffled` is another order at every call, which the API does not rule out."""
 
@@ -13,6 +15,9 @@ Fault = Literal["unavailable", "internal", "reset", "truncated", "html", "slow"]
 """503, 500, RST before the answer, half an answer, HTML with status 200, an answer after `slow_seconds`."""
 
 FAULTS: tuple[Fault, ...] = get_args(Fault)
+
+ACTIONS = ("ListClientCertificate", "ListRevokeCertificate", "GetCallerIdentity")
+"""What can be denied. (The real `GetCallerIdentity` needs no permission.)"""
 
 
 class User(NamedTuple):
@@ -47,6 +52,12 @@ def parse_faults(text: str) -> dict[Fault, float]:
     if sum(faults.values()) > 1:
         raise ValueError(f"the probabilities in {text!r} add up to more than 1")
     return faults
+
+
+def parse_offset(text: str) -> float:
+    """Seconds in `-20m`, `90s` or `+2h`. Raises ValueError that says what is allowed."""
+    size = seconds(text.removeprefix("-").removeprefix("+"))
+    return -size if text.startswith("-") else size
 
 
 def _probability(text: str) -> float:

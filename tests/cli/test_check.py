@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from certstream.app import build_journal
+from certstream.cli import steady
 from certstream.cli.check import lines
 from certstream.cli.trials import CheckLine
 from certstream.config import Account, Config, Credentials, Http
+from certstream.core.answers import Garbled
+from certstream.core.errors import Throttled, Transient
 from certstream.definition import topics
 from certstream.journal.topics import apply
 from certstream.simulator import DEFAULT_KEY, DEFAULT_USER, Simulator, SimulatorConfig
@@ -22,7 +26,8 @@ from tests.real.kafka import Broker
 def config(tmp_path: Path, url: str, *, secret: str = DEFAULT_USER.secret, **changes: Any) -> Config:
     (tmp_path / "secret").write_text(secret)
     keys = Credentials(access_key_id=DEFAULT_KEY, access_key_secret_file=str(tmp_path / "secret"))
-    account = Account(name="prod", endpoint=url, sts_endpoint=url, credentials=keys)
+    own = {key: changes.pop(key) for key in tuple(changes) if key in Account.model_fields}
+    account = Account.model_validate({"name": "prod", "endpoint": url, "sts_endpoint": url, "credentials": keys} | own)
     data = {"journal": f"sqlite://{tmp_path}/new/journal.db", "http": Http(listen=""), "accounts": (account,)}
     return Config.model_validate(data | changes)
 
@@ -32,6 +37,12 @@ async def found(given: Config) -> dict[str, CheckLine]:
 
 
 JOURNAL, KEYS, LISTING = "journal", "account prod, credentials", "account prod, permission and endpoint"
+USER = "account prod, user"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steady, "PAUSE", 0.01)
 
 
 async def test_all_is_well(tmp_path: Path) -> None:
@@ -39,7 +50,8 @@ async def test_all_is_well(tmp_path: Path) -> None:
         told = await found(config(tmp_path, simulator.url))
         assert all(line.ok for line in told.values())
         assert "can be made" in told[JOURNAL].text
-        assert DEFAULT_USER.uid in told[KEYS].text
+        assert told[KEYS].text == "access key LTAI…0001 was found"
+        assert DEFAULT_USER.uid in told[USER].text
         assert "lists 7 certificates" in told[LISTING].text
         assert simulator.calls == 2
         assert list((tmp_path / "new").iterdir()) == []
@@ -49,7 +61,8 @@ async def test_a_wrong_secret_is_told_and_not_shown(tmp_path: Path) -> None:
     async with Simulator() as simulator:
         told = await found(config(tmp_path, simulator.url, secret="not-the-right-one"))
     assert told[JOURNAL].ok
-    assert not told[KEYS].ok
+    assert told[KEYS].ok
+    assert not told[USER].ok
     assert not told[LISTING].ok
     assert "secret" in told[LISTING].text
     assert "not-the-right-one" not in repr(told)
@@ -58,7 +71,7 @@ async def test_a_wrong_secret_is_told_and_not_shown(tmp_path: Path) -> None:
 async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
     async with Simulator(SimulatorConfig(deny=frozenset({"ListClientCertificate"}))) as simulator:
         told = await found(config(tmp_path, simulator.url))
-    assert told[KEYS].ok
+    assert told[USER].ok
     assert not told[LISTING].ok
     assert "yundun-cert:ListClientCertificate" in told[LISTING].text
 
@@ -83,6 +96,93 @@ async def test_an_endpoint_that_is_away_does_not_keep_the_journal_from_being_tri
     assert told[JOURNAL].ok
     assert not told[LISTING].ok
     assert "127.0.0.1" in told[LISTING].text
+
+
+@pytest.mark.parametrize("answer", ["reset", 503, 429, "html"])
+async def test_what_may_pass_is_tried_three_times(tmp_path: Path, answer: str | int) -> None:
+    def twice(params: dict[str, str]) -> web.Response | None:
+        if simulator.calls > 2:
+            return None
+        return web.Response(text="<html>", status=answer if isinstance(answer, int) else 200)
+
+    async with Simulator(SimulatorConfig(faults={"reset": 1} if answer == "reset" else {})) as simulator:
+        if answer != "reset":
+            simulator.intercept = twice
+        told = await found(config(tmp_path, simulator.url, uid="", sts_endpoint=""))
+        assert simulator.calls == 3
+    assert told[LISTING].ok is (answer != "reset")
+    if answer == "reset":
+        assert "(tried 3 times); something on the way hangs up: look at `endpoint`" in told[LISTING].text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "mend"),
+    [
+        (
+            "http://127.0.0.1:9",
+            "nothing answers there: look at `endpoint` (http://127.0.0.1:9; Alibaba's is https://cas",
+        ),
+        ("https://cas.nowhere.invalid", "look at `endpoint` (https://cas.nowhere.invalid;"),
+    ],
+)
+async def test_a_wrong_endpoint_is_told_with_where_to_look(tmp_path: Path, endpoint: str, mend: str) -> None:
+    told = await found(config(tmp_path, endpoint, sts_endpoint=""))
+    assert mend in told[LISTING].text
+
+
+@pytest.mark.parametrize(
+    ("error", "mend"),
+    [
+        (Throttled("HTTP 429"), "lower `qps`"),
+        (
+            Garbled("HTTP 200 without a JSON object"),
+            "is not this API: look at `sts_endpoint` (u; Alibaba's is https://sts",
+        ),
+        (Transient("h: the deadline passed while connecting"), "look at this host's network"),
+        (Transient("InternalError: x (HTTP 500, request y)"), "try again later"),
+        (Transient("h: Name or service not known"), "this host's DNS"),
+        (Transient("odd"), "look at `sts_endpoint`"),
+    ],
+)
+def test_what_lasts_has_a_remedy(error: Transient, mend: str) -> None:
+    assert mend in steady.remedy(error, key="sts_endpoint", url="u")
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        (Credentials(profile="gone"), "tried: profile gone"),
+        (Credentials(access_key_id="x", access_key_secret_file="/dev/null"), "/dev/null: it is empty"),
+    ],
+)
+async def test_credentials_that_are_not_there_are_told(
+    tmp_path: Path, keys: Credentials, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with Simulator() as simulator:
+        told = await found(config(tmp_path, simulator.url, sts_endpoint="", credentials=keys))
+        assert simulator.calls == 0
+    assert not told[KEYS].ok
+    assert why in told[KEYS].text
+    assert not told[LISTING].ok
+    assert USER not in told
+
+
+async def test_one_user_under_two_budgets_is_refused_as_run_does(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        (one,) = config(tmp_path, simulator.url).accounts
+        other = one.model_copy(update={"name": "other", "budget": "other"})
+        told = await found(config(tmp_path, simulator.url, accounts=(one, other)))
+        assert not told["budgets"].ok
+        assert "accounts prod and other are one user" in told["budgets"].text
+        other = one.model_copy(update={"name": "other"})
+        assert (await found(config(tmp_path, simulator.url, accounts=(one, other))))["budgets"].ok
+
+
+async def test_a_uid_that_is_not_the_keys_is_told(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        told = await found(config(tmp_path, simulator.url, uid="7"))
+    assert f"the key belongs to user {DEFAULT_USER.uid}, but `uid` says 7" in told[USER].text
 
 
 async def test_a_journal_that_cannot_be_made_is_told(tmp_path: Path) -> None:

@@ -123,6 +123,16 @@ def test_each_error_has_its_exit_code(error: Exception, code: int) -> None:
     assert code_of(error) == code
 
 
+def test_an_inventory_of_an_account_that_nobody_knows_is_exit_code_2_with_the_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CERTSTREAM_ACCOUNTS__0__NAME", "prod")
+    result = runner.invoke(app, ["inventory", "--account", "nope"])
+    assert result.exit_code == USAGE
+    assert "no account 'nope' is known; there are: prod" in result.output
+    assert runner.invoke(app, ["inventory", "--account", "prod"]).exit_code == 0
+
+
 def test_an_inventory_without_a_journal_says_so() -> None:
     result = runner.invoke(app, ["inventory"])
     assert result.exit_code == 0

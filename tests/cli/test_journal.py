@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from certstream.cli import app
 from certstream.cli.exits import FATAL, USAGE
-from certstream.cli.journal import name_of, settings_of
+from certstream.cli.journal import name_of, settings_of, table
 from certstream.config import Config, Kafka
 from certstream.core.rows import Head, encode
 from certstream.core.sharding import shard_of
@@ -79,6 +82,22 @@ def test_a_person_is_told_what_was_moved_and_what_comes_next(old: Path, tmp_path
     assert result.exit_code == 0
     assert "moved and read back" in result.stdout
     assert f"prod (partition {SHARD})" in result.stdout
+
+
+def test_in_a_pipe_nothing_of_the_table_is_cut(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    result = copying(f"sqlite://{old}", f"sqlite://{tmp_path}/new.db")
+    assert "…" not in result.stdout
+    assert re.search(r"^events +5 +[0-9a-f]{64}$", result.stdout, re.MULTILINE)
+
+
+def test_on_a_narrow_terminal_only_the_hash_is_folded_and_nothing_is_cut() -> None:
+    out = io.StringIO()
+    done = {"topics": {"inventory": {"records": 12345678, "sha256": "a" * 64}}, "accounts": {"prod": 1}, "seconds": 1}
+    Console(file=out, width=50).print(table(done))
+    assert "inventory  12345678  aaa" in out.getvalue()
+    assert sum(line.count("a") for line in out.getvalue().splitlines() if "aaa" in line) == 64
+    assert "name the new one" in " ".join(out.getvalue().split())
 
 
 def test_a_source_that_another_process_writes_is_refused_with_its_id(old: Path, tmp_path: Path) -> None:
@@ -145,6 +164,12 @@ def test_a_bad_request_is_told_and_nothing_is_made(
     assert result.exit_code == code, result.output
     assert said in " ".join(result.stderr.replace("│", " ").split())
     assert not (tmp_path / "new.db").exists()
+
+
+def test_a_directory_in_place_of_a_journal_is_refused_with_what_to_name(tmp_path: Path) -> None:
+    result = copying(f"sqlite://{tmp_path}", "sqlite:///nowhere/journal.db")
+    assert result.exit_code == USAGE
+    assert "is a directory" in result.output
 
 
 def test_each_side_has_its_own_prefix_and_transactions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What `run` adds to the service: the limit of a stop, the folder of the journal."""
+"""What `run` and `once` add to the service: the limit of a stop, the folder of the journal, the last word."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from certstream.cli import running
-from certstream.config import Config
+from certstream.cli.exits import OK, PROBLEMS
+from certstream.config import Account, Config, Credentials, Http
 from certstream.core.errors import Fatal
+from certstream.simulator import DEFAULT_KEY, DEFAULT_USER, Simulator, SimulatorConfig
 
 
 async def test_a_service_that_hangs_is_left_after_the_grace(
@@ -40,6 +42,46 @@ async def test_an_error_of_the_service_comes_out() -> None:
 
     with pytest.raises(Fatal, match="no"):
         await running._bounded(fails(), asyncio.Event())
+
+
+async def swept(config: Config) -> int:
+    return await running.serve_until(config, stop=asyncio.Event(), once=True)
+
+
+async def test_one_sweep_that_ends_suspect_says_so_and_is_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "secret").write_text(DEFAULT_USER.secret)
+    keys = Credentials(access_key_id=DEFAULT_KEY, access_key_secret_file=str(tmp_path / "secret"))
+    async with Simulator(SimulatorConfig(certificates=20)) as simulator:
+        account = Account(name="prod", endpoint=simulator.url, staleness=0.5, credentials=keys)
+        config = Config(journal=f"sqlite://{tmp_path}/journal.db", http=Http(listen=""), accounts=(account,))
+        assert await swept(config) == OK
+        assert "certstream: account" not in capsys.readouterr().err
+        for identifier in simulator.identifiers()[:15]:
+            simulator.delete(identifier)
+        assert await swept(config) == PROBLEMS
+    told = capsys.readouterr().err
+    assert "account prod is suspect: 15 of 20 certificates disappeared within 24 hours; deleted, new and" in told
+
+
+async def test_one_sweep_that_is_refused_says_why_and_is_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "secret").write_text(DEFAULT_USER.secret)
+    keys = Credentials(access_key_id=DEFAULT_KEY, access_key_secret_file=str(tmp_path / "secret"))
+    async with Simulator(SimulatorConfig(deny=frozenset({"ListClientCertificate"}))) as simulator:
+        account = Account(name="prod", endpoint=simulator.url, credentials=keys)
+        config = Config(journal=f"sqlite://{tmp_path}/journal.db", http=Http(listen=""), accounts=(account,))
+        assert await swept(config) == PROBLEMS
+    assert "account prod is denied: Forbidden.RAM" in capsys.readouterr().err
+
+
+def test_a_sweep_that_was_not_complete_is_told_also_where_every_account_looks_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not running._judged({"prod": {"state": "healthy", "reason": None}}, complete=False, once=True)
+    assert "a sweep was not complete" in capsys.readouterr().err
 
 
 def test_the_journals_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:
