@@ -98,7 +98,8 @@ class Health:
         while True:
             state = self.look()
             now = self._clock.monotonic()
-            if state != written or now - last >= EVERY:
+            unsaid = state.state == "healthy" and self.starting() is not None  # the record of before still stands
+            if not unsaid and (state != written or now - last >= EVERY):
                 await self._writer.do(
                     self._poller.ledger, partial(health, state=state.state, since=state.since, reason=state.reason)
                 )
