@@ -186,6 +186,7 @@ class Poller:
             return
         decided = await self._look_ups.delete(unseen)
         await self._observer.commit(partial(swept, began_at=began_at, decided=decided))
+        self._observer.released()
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)
 
     async def _pause(self, until: float) -> None:

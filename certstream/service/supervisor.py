@@ -193,7 +193,15 @@ class Supervisor:
         poller = Poller(
             calls=calls, observer=observer, look_ups=look_ups, clock=clock, metrics=metrics, pace=entry.pace
         )
-        health = Health(poller=poller, calls=calls, budget=budget, writer=writer, clock=clock, metrics=metrics)
+        health = Health(
+            poller=poller,
+            observer=observer,
+            calls=calls,
+            budget=budget,
+            writer=writer,
+            clock=clock,
+            metrics=metrics,
+        )
         return _Running(poller, health, writer)
 
     async def _keep_user(self, entry: Entry) -> None:
