@@ -44,7 +44,7 @@ def paced(played: Played) -> Iterator[Violation]:
 def refused(played: Played) -> Iterator[Violation]:
     """Whoever starts while `state` holds what cannot be ours does not work with it."""
     for since, until in played.torn:
-        started = {run.process for run in played.runs if since < run.began < until}
+        started = {process for process, began in played.runs if since < began < until}
         calls = [sent for sent in played.upstream.sendings if sent.process in started and sent.at < until]
         if calls:
             yield Violation("torn state", "calls", f"{len(calls)} by a process that had read a torn state")

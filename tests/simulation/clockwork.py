@@ -64,7 +64,7 @@ def added(played: Played, case: Case) -> Iterator[Violation]:
         return
     # In force since the first run that has it; one that was taken away in between begins anew.
     runs = [
-        (run.began, plan.thresholds[min(number, len(plan.thresholds) - 1)]) for number, run in enumerate(played.runs)
+        (began, plan.thresholds[min(number, len(plan.thresholds) - 1)]) for number, (_, began) in enumerate(played.runs)
     ]
     known = _known(case)
     for told in _told(case):

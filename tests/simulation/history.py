@@ -73,7 +73,8 @@ class Played:
     upstream: Upstream
     broker: Broker
     cluster: Cluster
-    runs: list[Run]
+    runs: list[tuple[Process, float]]
+    """processes, and when each was started, seconds after the beginning"""
     torn: list[tuple[float, float]]
     calm: float
     settled: float
@@ -168,7 +169,7 @@ class History:
             upstream=self.upstream,
             broker=self.broker,
             cluster=self.cluster,
-            runs=list(self.runs),
+            runs=[(run.process, run.began) for run in self.runs],
             torn=self.torn,
             calm=calm,
             settled=EPOCH + self.settled,
