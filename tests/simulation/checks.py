@@ -77,6 +77,7 @@ def _ignored(plan: Plan, *, first: bool) -> set[str]:
         ignored |= BY_CLOCK
     if len(plan.thresholds) > 1:
         ignored |= {"missed threshold", "false threshold", "late"}  # `in_order` and `added` look instead
+        ignored.add("replaces")  # the judge takes the widest of all configurations
     if kinds & set(WRONG):
         ignored |= SUSPECT | {"observed"}
     if "unsteady" in kinds:

@@ -150,6 +150,7 @@ def _new_thresholds(plan: Plan, dice: Random) -> dict[str, Any]:
 SCENARIOS: tuple[Callable[[Plan, Random], dict[str, Any]], ...] = (
     _denied_in_flight,
     _wrong_at_start,
+    _wrong_at_start,
     _set_back,
     _stale_restore,
     _lagging,
