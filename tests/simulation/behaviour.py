@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from tests.simulation.history import NAMES, PARTITIONS, PREFIX, Played
+from tests.simulation.history import NAMES, PARTITIONS
 from tests.simulation.loop import EPOCH
+from tests.simulation.played import PREFIX, Played
 from tests.verify.history import Violation
 from tests.verify.wire import partition
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from tests.schemas.validate import problems, problems_of
 from tests.simulation.behaviour import owned, paced, progress, refused
 from tests.simulation.clockwork import added, early, in_order
-from tests.simulation.history import NAMES, PARTITIONS, PREFIX, WHOLE, Played
+from tests.simulation.history import NAMES, PARTITIONS, WHOLE
+from tests.simulation.played import PREFIX, Played
 from tests.simulation.scenarios import WRONG
 from tests.simulation.shape import Plan
 from tests.verify.history import STOOD, Case, Run, Violation

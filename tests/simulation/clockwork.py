@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.simulation.history import Played
 from tests.simulation.loop import EPOCH
+from tests.simulation.played import Played
 from tests.verify.history import Case, Violation
 from tests.verify.normal import seconds, threshold_seconds
 
