@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from tests.simulation.history import NAMES, PARTITIONS, PREFIX, Played
+from tests.simulation.history import NAMES, PARTITIONS
 from tests.simulation.loop import EPOCH
+from tests.simulation.played import PREFIX, Played
 from tests.verify.history import Violation
 from tests.verify.wire import partition
 
@@ -44,7 +45,7 @@ def paced(played: Played) -> Iterator[Violation]:
 def refused(played: Played) -> Iterator[Violation]:
     """Whoever starts while `state` holds what cannot be ours does not work with it."""
     for since, until in played.torn:
-        started = {run.process for run in played.runs if since < run.began < until}
+        started = {process for process, began in played.runs if since < began < until}
         calls = [sent for sent in played.upstream.sendings if sent.process in started and sent.at < until]
         if calls:
             yield Violation("torn state", "calls", f"{len(calls)} by a process that had read a torn state")

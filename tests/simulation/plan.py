@@ -38,10 +38,10 @@ RARE = ("api.denied", "api.denied", "compact", "unsteady", "state.foreign")
 
 
 def draw(seed: int) -> Plan:
-    """The plan of a seed: half of them at random, half a scenario in random surroundings."""
+    """The plan of a seed: some at random, most a scenario in random surroundings."""
     dice = Random(f"{seed}/plan")
     plan = _any(seed, dice)
-    return staged(plan, dice) if dice.random() < 0.5 else plan
+    return staged(plan, dice) if dice.random() < 0.6 else plan
 
 
 def _any(seed: int, dice: Random) -> Plan:
