@@ -67,7 +67,7 @@ class Supervisor:
         """For `/readyz`: how the journal and every configured account are, from the start: `check` and `once` ask whose
         calls this process makes, or is about to make."""
         accounts = {entry.ledger.name: self._tell(entry) for entry in self.entries}
-        trouble = self._away or next(filter(None, (one.writer.trouble for one in self._running.values())), None)
+        trouble = self._away or next(filter(None, (one.writer.ails() for one in self._running.values())), None)
         journal = {"state": "away", "reason": trouble} if trouble else {"state": "ok"}
         return {"accounts": accounts, "journal": journal}
 
