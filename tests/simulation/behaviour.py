@@ -42,6 +42,14 @@ def paced(played: Played) -> Iterator[Violation]:
         yield Violation("partition", "all topics", f"records in partitions {sorted(used)}, not in {expected} alone")
 
 
+def released(played: Played) -> Iterator[Violation]:
+    """A release lets the successor call at once: it is written when every slot is back, a second after its call."""
+    for process, at in played.cluster.releases.items():
+        last = max((sent.at for sent in played.upstream.sendings if sent.process is process), default=float("-inf"))
+        if at - last < 1.0:
+            yield Violation("released early", process.name, f"at {at:.3f}, its last call was sent at {last:.3f}")
+
+
 def refused(played: Played) -> Iterator[Violation]:
     """Whoever starts while `state` holds what cannot be ours does not work with it."""
     for since, until in played.torn:
