@@ -33,6 +33,8 @@ def check(config: ConfigFile = None) -> None:
     Configuration, topics, journal (with a real transaction, and the fence against a second writer), and for each
     account credentials, whose they are, permission, endpoint and clock. A call that fails in a way that may pass is
     made three times, within the account's slots. Where a service runs beside it, that one is asked instead.
+
+    Exit code 1 where a line is ✗, 2 where it is the configuration's.
     """
     raise typer.Exit(asyncio.run(_check(config)))
 

@@ -117,7 +117,7 @@ def configured(play: Play, url: str, folder: Path, kafka: str) -> Config:
     try:
         return Config.model_validate(data)
     except ValueError as error:
-        raise Fatal(f"--kafka {kafka}: write HOST:PORT") from error
+        raise typer.BadParameter(f"{kafka!r} is not HOST:PORT", param_hint="--kafka") from error
 
 
 async def _make_topics(config: Config) -> None:

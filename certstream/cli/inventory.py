@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from certstream.cli.lines import safe, short, span
+from certstream.cli.lines import WIDE, safe, short, span
 from certstream.cli.options import ConfigFile, configuration
 from certstream.cli.reading import opened, present, say_if_missing
 from certstream.cli.tail import write_json
@@ -74,7 +74,7 @@ def inventory(
         for row in wanted:
             write_json(canonical(dict(row)))
     else:
-        console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else 160)
+        console = Console(highlight=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
         console.print(table(wanted, now=now))
         console.print(Text(f"{len(wanted)} of {len(rows)} certificates", "dim"))
 

@@ -15,12 +15,10 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from certstream.cli.lines import WIDE
 from certstream.cli.options import ConfigFile, configuration
 from certstream.config import Config, load
 from certstream.core.errors import Fatal
-
-WIDE = 500
-"""Columns where stdout is no terminal: no line is that long."""
 
 _EVERY = 2.0
 """Seconds between two lines about the same topic."""

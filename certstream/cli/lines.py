@@ -25,6 +25,9 @@ STYLES = {
 KINDS = tuple(STYLES)
 """The seven kinds of certificate events, in the order of a certificate's life."""
 
+WIDE = 500
+"""Columns of a table where stdout is no terminal: none is that wide, so nothing is cut."""
+
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 

@@ -49,7 +49,10 @@ def plan(config: ConfigFile = None) -> None:
 
 
 def apply(config: ConfigFile = None) -> None:
-    """Create missing topics and mend their settings. It deletes nothing, moves no data, and can be run again."""
+    """Create missing topics and mend their settings. It deletes nothing, moves no data, and can be run again.
+
+    Exit code 1 where a difference is left that only a person can mend.
+    """
     from certstream.definition import topics
     from certstream.journal.topics import apply as apply_to
 

@@ -21,7 +21,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _PREFIX = r"^[A-Za-z0-9._-]{0,100}$"
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.%]+")
 _ROLE = re.compile(r"acs:ram::[0-9]+:role/[^\s/]\S*")
-_BROKERS = re.compile(r"kafka://[^\s/,@]+:\d{1,5}(,[^\s/,@]+:\d{1,5})*")
+_BROKERS = re.compile(r"kafka://[^\s/,@]+:[0-9]{1,5}(,[^\s/,@]+:[0-9]{1,5})*")
 
 
 # --- Values ----------------------------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ class Account(Section):
     staleness: Seconds = _key("30s", "0s to 1m", "how far the service's replicas may lag", ge=0, le=60)
     resource_group: str = _key("", "the id of a resource group", "that group only")
     budget: str = _key("", NAME_ALLOWED, "who shares the ten calls a second; entries of one user name the same")
-    uid: str = _key("", "digits", "the user's UID; empty: asked of STS", pattern=r"^\d*$")
+    uid: str = _key("", "digits", "the user's UID; empty: asked of STS", pattern=r"^[0-9]*$")
     sts_endpoint: Url = _key("", URL_ALLOWED, "where the UID is asked for; empty: Alibaba's, if endpoint is Alibaba's")
     proxy: Annotated[str, AfterValidator(_is_proxy)] = _key("", "http://host:port, without a password", "an HTTP proxy")
     ca_file: str = _key("", "a path", "certificates (PEM) that are trusted instead of the system's")

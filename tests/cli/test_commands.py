@@ -65,6 +65,7 @@ def test_the_version_is_told() -> None:
         ["simulate", "--faults", "gremlins=1"],
         ["simulate", "--speed", "0"],
         ["demo", "--certificates", "1"],
+        ["demo", "--kafka", "127.0.0.1:99999"],
     ],
 )
 def test_a_wrong_command_line_is_exit_code_2(words: list[str]) -> None:
