@@ -33,6 +33,8 @@ class Calls:
         """`TotalCount` of the newest answer about the list"""
         self.answered: float | None = None
         """when the last good answer came, monotonic"""
+        self.failing: str | None = None
+        """why the first call after it failed, if one did"""
         self.denied: str | None = None
         """why the account may not call, until an answer says otherwise"""
 
@@ -65,12 +67,13 @@ class Calls:
 
     def _failed(self, error: Transient) -> None:
         self._metrics.calls.labels(self._ledger.name, type(error).__name__).inc()
+        self.failing = self.failing or str(error)
         if isinstance(error, Throttled):
             self._metrics.throttles.labels(self._ledger.name).inc()
             log.warning("throttled", extra={"account": self._ledger.name, "reason": str(error)})
 
     def _succeeded(self, answer: Answer) -> None:
-        self.denied = None
+        self.denied = self.failing = None
         self.answered = self._clock.monotonic()
         self._metrics.calls.labels(self._ledger.name, "ok").inc()
         self._metrics.call_seconds.labels(self._ledger.name).observe(answer.received - answer.sent)

@@ -12,6 +12,7 @@ from certstream.service.budget import Budget
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
+from certstream.service.observing import Observer
 from certstream.service.poller import Poller
 from certstream.service.writer import Writer
 
@@ -40,9 +41,17 @@ class Health:
     """Watches one account."""
 
     def __init__(
-        self, *, poller: Poller, calls: Calls, budget: Budget, writer: Writer, clock: Clock, metrics: Metrics
+        self,
+        *,
+        poller: Poller,
+        observer: Observer,
+        calls: Calls,
+        budget: Budget,
+        writer: Writer,
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
-        self._poller, self._calls, self._budget, self._writer = poller, calls, budget, writer
+        self._poller, self._observer, self._calls, self._budget, self._writer = poller, observer, calls, budget, writer
         self._clock, self._metrics = clock, metrics
         self._started = clock.monotonic()
         self.state = State("baseline", clock.wall(), None)
@@ -68,16 +77,19 @@ class Health:
         poller, head = self._poller, self._poller.ledger.head
         if self._calls.denied is not None:
             return "denied", self._calls.denied
-        if head is not None and head.suspect is not None:
-            return "suspect", head.suspect
+        if (suspicion := self._observer.suspicion) is not None:
+            return "suspect", suspicion
         if self._budget.contested():
             return "throttled", CONTESTED
         now = self._clock.monotonic()
         if now - (self._calls.answered if self._calls.answered is not None else self._started) > BLIND:
-            return "blind", "no good answer came for a minute"
+            cause = self._calls.failing or self._writer.trouble or "no call was made"
+            return "blind", f"no good answer came for a minute: {cause}"
+        if poller.gaps.blind:
+            return "blind", poller.gaps.note
         if head is None or head.baselined is None:
-            return "baseline", poller.note
-        return "healthy", poller.note
+            return "baseline", poller.gaps.note
+        return "healthy", poller.gaps.note
 
     async def keep(self) -> None:
         """Write the state on every change and every five minutes, for ever."""
@@ -86,7 +98,8 @@ class Health:
         while True:
             state = self.look()
             now = self._clock.monotonic()
-            if state != written or now - last >= EVERY:
+            unsaid = state.state == "healthy" and self.starting() is not None  # the record of before still stands
+            if not unsaid and (state != written or now - last >= EVERY):
                 await self._writer.do(
                     self._poller.ledger, partial(health, state=state.state, since=state.since, reason=state.reason)
                 )

@@ -71,7 +71,7 @@ class LookUps:
 
         reason = await self._observer.commit(judge)
         if reason is not None:
-            log.error("account.suspect", extra={"account": self._ledger.name, "reason": reason})
+            self._observer.suspected(reason)
         return reason is None
 
     async def _decide(self, identifiers: Sequence[str], *, judged: bool) -> bool:

@@ -27,6 +27,12 @@ T = TypeVar("T")
 
 OLD = 60.0
 """Seconds after which an answer is not used any more: it is asked for again."""
+NOT_BELIEVED = (
+    "this is not believed: nothing is told as deleted, and what is new or changed is held back, until the missing "
+    "certificates are listed again; then the account is released by itself. See whether endpoint, resource_group and "
+    "credentials are still those of this account, and whether its permission was cut"
+)
+"""What the suspicion of an account means, and what to do."""
 FOREIGN = "the list shows none of the certificates that were known"
 
 
@@ -45,6 +51,7 @@ class Observer:
         self._clock, self._metrics = clock, metrics
         self._held: list[Answer] = []
         self._forget_at = 0.0
+        self._suspicions: list[str] = []
 
     async def commit(self, act: Callable[[Draft], T]) -> T:
         """Decide and commit."""
@@ -89,8 +96,26 @@ class Observer:
             return True
         self._held.clear()
         await self.commit(partial(suspect, reason=FOREIGN, nominated=0))
-        log.error("account.suspect", extra={"account": self.ledger.name, "reason": FOREIGN})
+        self.suspected(FOREIGN)
         return False
+
+    @property
+    def suspicion(self) -> str | None:
+        """Why the account is suspect, as far as is known now, and what that means; None where it is not."""
+        head = self.ledger.head
+        if head is None or head.suspect is None:
+            return None
+        return f"{self._suspicions[-1] if self._suspicions else head.suspect}: {NOT_BELIEVED}"
+
+    def suspected(self, reason: str) -> None:
+        """The account became suspect, or is so still: logged once for each reason."""
+        if reason not in self._suspicions:
+            self._suspicions.append(reason)
+            log.error("account.suspect", extra={"account": self.ledger.name, "reason": f"{reason}: {NOT_BELIEVED}"})
+
+    def released(self) -> None:
+        """A sweep found nothing to suspect."""
+        self._suspicions.clear()
 
     async def _vouch(self) -> None:
         """First sights are held: ask for a certificate that was known before; an answer that shows it vouches."""

@@ -19,6 +19,7 @@ from certstream.core.sweep import PAGE_SIZE_CHANGED, Sweep, Verdict
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
+from certstream.service.gaps import Gaps
 from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import FOREIGN, Observer, TooOld
@@ -57,8 +58,7 @@ class Poller:
         self._forward = True
         self._shortfall: int | None = None
         self._told = 0.0
-        self.note: str | None = None
-        """what the last sweep found odd, for people"""
+        self.gaps = Gaps(self.ledger.name, clock)
 
     async def run(self) -> None:
         """Sweep, pause, sweep. An account that may not call rests, and tries again."""
@@ -119,7 +119,7 @@ class Poller:
         async with asyncio.TaskGroup() as readers:
             for _ in range(READERS):
                 readers.create_task(self._read_on(sweep))
-        verdict = await self._judge(sweep)
+        verdict = await self._judge(sweep, began)
         if verdict.complete:
             await self._conclude(sweep, began, began_at)
         log.info(
@@ -139,8 +139,9 @@ class Poller:
             answer, observed = await self._page(sweep, number)
         except Transient as error:
             sweep.failed()
-            log.warning("page.failed", extra={"account": self.ledger.name, "page": number, "reason": str(error)})
+            self.gaps.failed(number, error)
             return
+        self.gaps.read(number)
         sweep.answered(number, answer.page)
         sweep.mark(number, observed, self.ledger.inventory)
         self._progress(sweep)
@@ -162,15 +163,15 @@ class Poller:
             self._told = now
             log.info("sweep.progress", extra={"account": self.ledger.name, "pages": sweep.read, "of": sweep.pages})
 
-    async def _judge(self, sweep: Sweep) -> Verdict:
+    async def _judge(self, sweep: Sweep, began: float) -> Verdict:
         """Was everything seen, and can it be believed?"""
         if not await self._observer.believable():
-            return Verdict(False, 0, FOREIGN)
+            return self.gaps.ended(Verdict(False, 0, FOREIGN), seconds=self._clock.monotonic() - began)
         verdict = sweep.verdict(self.ledger.moves, self._shortfall)
+        verdict = self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
         self._shortfall = verdict.shortfall or None
         self._forward = not sweep.forward
         self._size = sweep.size
-        self.note = verdict.why
         return verdict
 
     async def _conclude(self, sweep: Sweep, began: float, began_at: int) -> None:
@@ -185,6 +186,7 @@ class Poller:
             return
         decided = await self._look_ups.delete(unseen)
         await self._observer.commit(partial(swept, began_at=began_at, decided=decided))
+        self._observer.released()
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)
 
     async def _pause(self, until: float) -> None:

@@ -67,7 +67,7 @@ class Supervisor:
         """For `/readyz`: how the journal and every configured account are, from the start: `check` and `once` ask whose
         calls this process makes, or is about to make."""
         accounts = {entry.ledger.name: self._tell(entry) for entry in self.entries}
-        trouble = self._away or next(filter(None, (one.writer.trouble for one in self._running.values())), None)
+        trouble = self._away or next(filter(None, (one.writer.ails() for one in self._running.values())), None)
         journal = {"state": "away", "reason": trouble} if trouble else {"state": "ok"}
         return {"accounts": accounts, "journal": journal}
 
@@ -193,7 +193,15 @@ class Supervisor:
         poller = Poller(
             calls=calls, observer=observer, look_ups=look_ups, clock=clock, metrics=metrics, pace=entry.pace
         )
-        health = Health(poller=poller, calls=calls, budget=budget, writer=writer, clock=clock, metrics=metrics)
+        health = Health(
+            poller=poller,
+            observer=observer,
+            calls=calls,
+            budget=budget,
+            writer=writer,
+            clock=clock,
+            metrics=metrics,
+        )
         return _Running(poller, health, writer)
 
     async def _keep_user(self, entry: Entry) -> None:

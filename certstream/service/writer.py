@@ -63,6 +63,12 @@ class Writer:
         self._queue.put_nowait(_Work(ledger, act, done))
         return await done
 
+    def ails(self) -> str | None:
+        """What is wrong with the journal, for people: a doubt, or an answer that has not come for too long."""
+        if self.trouble is None and self._shard.owned_until() <= self._clock.boot():
+            return "it has not answered for 5 s, so nothing proves that this process still owns its accounts: no calls"
+        return self.trouble
+
     def trusts_clock(self, ledger: Ledger) -> bool:
         """Whether thresholds may fire now."""
         return ledger.anchor.agrees(wall=self._clock.wall(), boot=self._clock.boot(), newest=ledger.newest)

@@ -135,7 +135,8 @@ class CasSource:
             async with asyncio.timeout(self._deadline):
                 key = await self._credentials.current()
         except TimeoutError:
-            raise Transient(f"credentials were not there within {self._deadline:g} s") from None
+            where = "look at what gives them: the RAM role's or OIDC token's service, or the network on the way to it"
+            raise Transient(f"credentials were not there within {self._deadline:g} s: {where}") from None
         try:
             signed = sign(
                 host=origin.host_port_subcomponent or "",

@@ -16,6 +16,7 @@ What `Line.post` guarantees (the pacing rests on it):
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -212,21 +213,51 @@ class Line:
         return b"".join(parts)
 
     def _failure(self, error: Exception, *, sent: bool) -> CertstreamError:
-        """What went wrong between here and the endpoint, in one line."""
-        host = self._origin.authority
+        """What went wrong between here and the endpoint, in one line, and what to look at."""
+        place = str(self._origin)
         cause = quoted(str(error) or type(error).__name__, self._secrets)
+        if isinstance(error, TimeoutError) and sent:
+            return Transient(
+                f"{place}: the deadline passed while waiting for the answer; if it goes on, the service or the network "
+                f"on the way to it is slow, or something on the way swallows what is sent: {self._way}"
+            )
         if isinstance(error, TimeoutError):
-            return Transient(f"{host}: the deadline passed while {'waiting for the answer' if sent else 'connecting'}")
+            return Transient(f"{place}: the deadline passed while connecting: {self._way}")
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             trusted = f"ca_file {self._ca_file}" if self._ca_file else "the system's CAs; ca_file names another"
-            return Fatal(f"{host}: its TLS certificate is not trusted ({trusted}): {cause}")
+            return Fatal(f"{place}: its TLS certificate is not trusted ({trusted}): {cause}")
         if isinstance(error, aiohttp.ClientHttpProxyError):
             if error.status == 407:
-                return Fatal(f"{host}: the proxy wants a user and a password: put them into the proxy's URL")
-            return Transient(f"{host}: the proxy answered CONNECT with HTTP {error.status}")
+                return Fatal(f"{place}: the proxy wants a user and a password: put them into the proxy's URL")
+            return Transient(f"{place}: the proxy answered CONNECT with HTTP {error.status}: look at the proxy")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return Transient(f"{place}: {self._no_connection(error)}")
         if isinstance(error, aiohttp.ClientResponseError | zlib.error | aiohttp.ClientPayloadError):
-            return Garbled(f"{host}: {cause}")
-        return Transient(f"{host}: {cause}")
+            return Garbled(f"{place}: {cause}")
+        return Transient(
+            f"{place}: the connection was closed before the answer had come ({cause}); if it goes on: {self._way}, and "
+            f"whether {self._origin.scheme} is what the endpoint speaks"
+        )
+
+    @property
+    def _way(self) -> str:
+        proxy = f", the proxy {self._proxy.origin()}" if self._proxy else ""
+        return f"look at the endpoint{proxy} and the firewalls on the way"
+
+    def _no_connection(self, error: aiohttp.ClientConnectorError) -> str:
+        """aiohttp's own text says `ssl:default` of http, too, and nothing of the proxy."""
+        host = quoted(error.host, self._secrets)
+        key = "the proxy's URL" if self._proxy and error.host == self._proxy.host else "the endpoint"
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            cause = quoted(error.os_error.strerror or str(error.os_error), self._secrets)
+            return (
+                f"the name {host} cannot be resolved ({cause}): look at the spelling of {key}, and at this host's DNS"
+            )
+        if isinstance(error, aiohttp.ClientSSLError):
+            return f"no TLS with {host}:{error.port} ({quoted(str(error.os_error))}): does it speak https? {self._way}"
+        number = error.os_error.errno
+        cause = os.strerror(number) if number else quoted(str(error.os_error), self._secrets)
+        return f"no connection to {host}:{error.port} ({cause}): look at {key}, and the firewalls on the way"
 
     async def close(self) -> None:
         """Close the pool. Calls under way fail."""

@@ -148,6 +148,14 @@ async def test_while_half_of_the_list_is_missing_news_and_changes_wait_too(tmp_p
         await world.until("the new one was shown often", lambda: len(world.calls()) > seen + 8)
         assert not world.told("certificate.new")
         assert not world.told("certificate.changed")
+        assert len(world.said("account.suspect")) == 1
+        state = await world.health("suspect")
+        for told in (state["reason"], vars(world.said("account.suspect")[0])["reason"]):
+            assert "4 of 8 certificates disappeared" in told
+            assert "released by itself" in told
+        world.simulator.intercept = lies.hiding(world.simulator, [*missing, kept[0]])
+        await world.says("account.suspect")
+        await world.until("so is it in /readyz", lambda: "5 of 8" in world.state()["reason"])
         world.simulator.intercept = None
         await world.event("account.released")
         await world.event("certificate.new", issued)

@@ -60,3 +60,15 @@ async def test_waiting_for_doubts_ends_when_it_is_cancelled_while_one_arrives(ti
     for _ in range(ticks):
         await asyncio.sleep(0)
     assert await ends(running)
+
+
+async def test_a_journal_that_does_not_answer_is_told_before_its_deadline() -> None:
+    owned = [float("inf")]
+    shard = SimpleNamespace(owned_until=lambda: owned[0], number=0)
+    clock = Clock()
+    writer = Writer(cast(Any, shard), clock=clock, metrics=Metrics())
+    assert writer.ails() is None
+    owned[0] = clock.boot() - 0.1
+    assert "has not answered" in (writer.ails() or "")
+    writer.trouble = "a doubt"
+    assert writer.ails() == "a doubt"

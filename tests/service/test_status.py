@@ -69,7 +69,7 @@ async def test_the_successor_of_one_that_was_killed_is_not_ready_before_its_firs
     async with living(tmp_path) as world:
         await world.health("healthy")
         await world.kill()
-        calls = len(world.calls())
+        calls, healthy = len(world.calls()), len(world.said("account.state"))
         monkeypatch.setattr(supervisor, "TAKE_OVER", 2.0)
         await world.start(baselined=False)
         await world.until("it takes over", lambda: "taking over" in str(told(world)["reason"]))
@@ -82,6 +82,7 @@ async def test_the_successor_of_one_that_was_killed_is_not_ready_before_its_firs
         await world.until("it has called", lambda: len(world.calls()) > calls)
         assert told(world)["state"] == "starting"
         assert "not been answered" in told(world)["reason"]
+        assert len(world.said("account.state")) == healthy, "nothing was said before anything was known"
         world.simulator.intercept = None
         await world.until("it is healthy", lambda: told(world)["state"] == "healthy")
         assert not [one for one in world.records if b'"starting"' in (one.value or b"")]

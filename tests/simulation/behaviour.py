@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from tests.simulation.history import NAMES, PARTITIONS, PREFIX, Played
+from tests.simulation.history import NAMES, PARTITIONS
 from tests.simulation.loop import EPOCH
+from tests.simulation.played import PREFIX, Played
 from tests.verify.history import Violation
 from tests.verify.wire import partition
 
@@ -41,10 +42,18 @@ def paced(played: Played) -> Iterator[Violation]:
         yield Violation("partition", "all topics", f"records in partitions {sorted(used)}, not in {expected} alone")
 
 
+def released(played: Played) -> Iterator[Violation]:
+    """A release lets the successor call at once: it is written when every slot is back, a second after its call."""
+    for process, at in played.cluster.releases.items():
+        last = max((sent.at for sent in played.upstream.sendings if sent.process is process), default=float("-inf"))
+        if at - last < 1.0:
+            yield Violation("released early", process.name, f"at {at:.3f}, its last call was sent at {last:.3f}")
+
+
 def refused(played: Played) -> Iterator[Violation]:
     """Whoever starts while `state` holds what cannot be ours does not work with it."""
     for since, until in played.torn:
-        started = {run.process for run in played.runs if since < run.began < until}
+        started = {process for process, began in played.runs if since < began < until}
         calls = [sent for sent in played.upstream.sendings if sent.process in started and sent.at < until]
         if calls:
             yield Violation("torn state", "calls", f"{len(calls)} by a process that had read a torn state")

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 
 from tests.schemas.validate import problems, problems_of
-from tests.simulation.behaviour import owned, paced, progress, refused
+from tests.simulation.behaviour import owned, paced, progress, refused, released
 from tests.simulation.clockwork import added, early, in_order
-from tests.simulation.history import NAMES, PARTITIONS, PREFIX, WHOLE, Played
+from tests.simulation.history import NAMES, PARTITIONS, WHOLE
+from tests.simulation.played import PREFIX, Played
 from tests.simulation.scenarios import WRONG
 from tests.simulation.shape import Plan
 from tests.verify.history import STOOD, Case, Run, Violation
@@ -46,6 +47,7 @@ def check(played: Played) -> list[Violation]:
     found += _caught_up(played)
     found += owned(played)
     found += paced(played)
+    found += released(played)
     found += refused(played)
     found += progress(played, max(delays, default=0.0))
     return found
@@ -77,6 +79,7 @@ def _ignored(plan: Plan, *, first: bool) -> set[str]:
         ignored |= BY_CLOCK
     if len(plan.thresholds) > 1:
         ignored |= {"missed threshold", "false threshold", "late"}  # `in_order` and `added` look instead
+        ignored.add("replaces")  # the judge takes the widest of all configurations
     if kinds & set(WRONG):
         ignored |= SUSPECT | {"observed"}
     if "unsteady" in kinds:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.simulation.history import Played
 from tests.simulation.loop import EPOCH
+from tests.simulation.played import Played
 from tests.verify.history import Case, Violation
 from tests.verify.normal import seconds, threshold_seconds
 
@@ -64,7 +64,7 @@ def added(played: Played, case: Case) -> Iterator[Violation]:
         return
     # In force since the first run that has it; one that was taken away in between begins anew.
     runs = [
-        (run.began, plan.thresholds[min(number, len(plan.thresholds) - 1)]) for number, run in enumerate(played.runs)
+        (began, plan.thresholds[min(number, len(plan.thresholds) - 1)]) for number, (_, began) in enumerate(played.runs)
     ]
     known = _known(case)
     for told in _told(case):

@@ -33,6 +33,8 @@ class Cluster:
     """processes that cannot reach the brokers, and until when"""
     proofs: dict[Process, list[float]] = field(default_factory=dict)
     """when each transaction of a process began that was committed: what its calls rest on"""
+    releases: dict[Process, float] = field(default_factory=dict)
+    """when a process began to write that it has released a shard"""
 
     def freeze(self, frozen: bool) -> None:
         """A leader that slept serves the end that it knew; or does no more."""

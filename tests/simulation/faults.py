@@ -20,7 +20,7 @@ FOREIGN_ROWS: tuple[Message, ...] = (
     (b"other/abc", None, ()),
     (b"\xff\xfe/abc", b"", ()),
     (b"", b"garbage", ()),
-    (b"prod/nobody", None, ()),
+    (b"prodigal/nobody", None, ()),
     (b"prodigal//00ff00ff00ff00ff00ff00ff00ff00ff", None, (("who", b"a tool"),)),
     (b"~shard/1", None, ()),
     (b"~unknown", b"garbage", ()),
@@ -32,6 +32,8 @@ TORN_ROWS: tuple[Message, ...] = (
     (b"prod/\xff", b"garbage", ()),
     (b"prod//nothex", b"\x01", ()),
     (b"prod", b"garbage", ()),
+    (b"prod/nobody", None, ()),
+    (b"prod//00ff00ff00ff00ff00ff00ff00ff00ff", None, ()),
 )
 
 

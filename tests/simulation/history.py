@@ -7,7 +7,7 @@ import gc
 import logging
 import sys
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -26,12 +26,12 @@ from tests.simulation.faults import Faults
 from tests.simulation.inventory import Present
 from tests.simulation.kafka import clients
 from tests.simulation.loop import EPOCH, Loop, Process, Stuck
+from tests.simulation.played import PREFIX, Played
 from tests.simulation.population import Population
 from tests.simulation.shape import Plan
 from tests.simulation.upstream import SimulatedSource, Upstream
 from tests.simulation.weather import Weather
 
-PREFIX = "certstream."
 PARTITIONS = 4
 NAMES = ("prod", "beta", "gamma")
 """Accounts; the first one's name is the budget of all."""
@@ -63,35 +63,6 @@ class Run:
     began: float
     task: asyncio.Task[Any] | None = None
     ended: str | None = None
-
-
-@dataclass(slots=True)
-class Played:
-    """What is left of a history, for the checks. Instants in Unix seconds."""
-
-    plan: Plan
-    upstream: Upstream
-    broker: Broker
-    cluster: Cluster
-    runs: list[Run]
-    torn: list[tuple[float, float]]
-    calm: float
-    settled: float
-    """from here on everything runs as if nothing had happened"""
-    caught_up: float | None
-    wrong: list[str]
-    """what was not caught up with"""
-    end: float
-    problems: list[str] = field(default_factory=list)
-    steps: int = 0
-
-    @property
-    def calls(self) -> int:
-        return sum(map(len, self.upstream.calls.values()))
-
-    @property
-    def events(self) -> int:
-        return sum(record.topic == "events" for record in self.broker.records(PREFIX))
 
 
 class History:
@@ -168,7 +139,7 @@ class History:
             upstream=self.upstream,
             broker=self.broker,
             cluster=self.cluster,
-            runs=list(self.runs),
+            runs=[(run.process, run.began) for run in self.runs],
             torn=self.torn,
             calm=calm,
             settled=EPOCH + self.settled,

@@ -106,6 +106,8 @@ class Producer:
     def _append(self, part: Part, batch: Batch) -> int:
         if part in self._holes:
             raise OutOfOrderSequenceNumber
+        if self._process is not None and any(_releases(message) for message in batch.messages):
+            self._cluster.releases[self._process] = self._began
         return self._cluster.broker.append(self._name, self._epoch, part, batch.messages)
 
     async def _delivered(self, answer: asyncio.Future[Any], part: Part) -> Any:
@@ -159,6 +161,11 @@ class Producer:
         if commit and self._process is not None:
             self._cluster.proofs.setdefault(self._process, []).append(self._began)
         self._cluster.on_end("applied")
+
+
+def _releases(message: Message) -> bool:
+    key, value, _ = message
+    return key.startswith(b"~shard/") and b'"released":true' in (value or b"")
 
 
 class Consumer:

@@ -112,7 +112,7 @@ class Population:
             self._listing = [one for one in self._listing if one[1].identifier != identifier]
             return
         if what == "renew":
-            self._issue("renew", {"SubjectDN": fields["SubjectDN"], "CommonName": fields["CommonName"]})
+            self._issue("renew", {name: fields[name] for name in ("SubjectDN", "CommonName", "Sans")})
             return
         if what == "revoke":
             if fields["Status"] == "REVOKE":

@@ -132,11 +132,12 @@ def _moving_order(plan: Plan, dice: Random) -> dict[str, Any]:
 
 def _foreign_rows(plan: Plan, dice: Random) -> dict[str, Any]:
     """Somebody else writes into `state`: rows of nobody, which are passed over, or some that cannot be ours."""
-    at = round(dice.uniform(0.2, 0.5) * plan.calm, 3)
-    kind = dice.choice(("state.foreign", "state.foreign", "state.torn"))
-    many = [Fault(round(at + later, 3), kind, 12.0, 1.0, dice.random()) for later in (0.0, 0.1, 0.2)]
+    calm = max(45.0, plan.calm)
+    at = round(dice.uniform(5.0, 15.0), 3)
+    kind = dice.choice(("state.foreign", "state.torn"))
+    many = [Fault(round(at + later, 3), kind, 20.0, 1.0, dice.random()) for later in (0.0, 0.1, 0.2)]
     faults = many if kind == "state.foreign" else many[:1]
-    return {"faults": _among(plan, *faults, Fault(at + 1.0, "kill"))}
+    return {"calm": calm, "faults": _among(plan, *faults, Fault(at + 1.0, "kill"))}
 
 
 def _new_thresholds(plan: Plan, dice: Random) -> dict[str, Any]:
@@ -148,6 +149,7 @@ def _new_thresholds(plan: Plan, dice: Random) -> dict[str, Any]:
 
 SCENARIOS: tuple[Callable[[Plan, Random], dict[str, Any]], ...] = (
     _denied_in_flight,
+    _wrong_at_start,
     _wrong_at_start,
     _set_back,
     _stale_restore,

@@ -195,7 +195,7 @@ async def test_a_closed_port_is_transient_and_says_where() -> None:
     async with serving() as server:
         url = server.url
     async with calling(url) as source:
-        with pytest.raises(Transient, match=r"127\.0\.0\.1:\d+.*Connect call failed"):
+        with pytest.raises(Transient, match=r"127\.0\.0\.1:\d+.*Connection refused"):
             await first_page(source)
 
 

@@ -306,8 +306,65 @@ async def test_a_proxy_that_is_not_there_is_transient() -> None:
     async with serving() as proxy:
         url = proxy.url
     async with calling("https://cas.invalid", proxy=url) as source:
-        with pytest.raises(Transient, match=r"cas\.invalid"):
+        with pytest.raises(Transient, match=r"cas\.invalid: no connection to 127.*refused.*look at the proxy's URL"):
             await first_page(source)
+
+
+# --- What people read when there is no way to the endpoint -----------------------------------------------------------
+
+
+async def failing(url: str, **settings: Any) -> str:
+    """What a call fails with."""
+    async with calling(url, **settings) as source:
+        with pytest.raises(Transient) as caught:
+            await first_page(source)
+    text = str(caught.value)
+    assert text.startswith(f"{url}: ")
+    assert "ssl:" not in text
+    assert "look at" in text
+    return text
+
+
+async def test_a_name_that_nobody_knows_says_so() -> None:
+    text = await failing("http://cas.invalid:8099", insecure=True)
+    assert "the name cas.invalid cannot be resolved" in text
+    assert "DNS" in text
+
+
+async def test_a_port_where_nothing_listens_says_so() -> None:
+    async with serving() as server:
+        url = server.url
+    assert f"no connection to 127.0.0.1:{server.port} (Connection refused)" in await failing(url)
+
+
+async def test_a_server_that_hangs_up_says_so() -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    async with serving() as server:
+        server.talk = hang_up
+        assert "closed before the answer had come" in await failing(server.url)
+
+
+async def test_https_to_a_port_that_speaks_http_says_so() -> None:
+    async with serving() as server:
+        server.says = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+        assert "https" in await failing(f"https://localhost:{server.port}")
+
+
+async def test_an_answer_that_does_not_come_says_where_from() -> None:
+    with Deaf() as deaf:
+        assert "while waiting for the answer" in await failing(deaf.url, deadline=0.1)
+
+
+async def test_the_way_through_a_proxy_names_the_proxy_without_its_password() -> None:
+    async with serving() as proxy:
+        proxy.talk = lambda reader, writer: asyncio.sleep(1)
+        url = proxy.url.replace("//", "//user:hunter2@")
+        text = await failing("https://cas.invalid", proxy=url, deadline=0.2)
+    assert f"the proxy {proxy.url}" in text
+    assert "hunter2" not in text
 
 
 def test_a_proxy_that_is_no_url_is_fatal_without_telling_it() -> None:
