@@ -306,6 +306,8 @@ ENVIRONMENT = [
     ({"CERTSTREAM_0": "x"}, "environment: CERTSTREAM_0: there is no such key"),
     ({"CERTSTREAM_HTTP__0__X": "x"}, "environment: CERTSTREAM_HTTP__0__X: "),
     ({"CERTSTREAM_ACCOUNTS__²__NAME": "x"}, "the next free <n> is 0"),
+    ({"CERTSTREAM_ACCOUNTS__0__1__1": "x"}, "environment: CERTSTREAM_ACCOUNTS__0__1__1: "),
+    ({"CERTSTREAM_ACCOUNTS__0__NAME__1": "x"}, "environment: CERTSTREAM_ACCOUNTS__0__NAME__1: "),
     ({"CERTSTREAM_TOKEN": "x"}, "name that: token_file in [http]"),
 ]
 

@@ -27,7 +27,6 @@ GRACE = 9.0
 """Seconds from the signal to the end: what hangs longer is left; whatever was committed stays committed."""
 
 _WELL = ("healthy", "baseline")
-_HELD = "; deleted, new and changed are held back until what disappeared is there again"
 
 log = logging.getLogger("certstream")
 
@@ -104,8 +103,7 @@ def _judged(accounts: Mapping[str, Mapping[str, Any]], *, complete: bool, once: 
     told = {name: one for name, one in accounts.items() if one["state"] not in _WELL or one["reason"]}
     for name, one in told.items():
         why = f": {one['reason']}" if one["reason"] else ""
-        held = _HELD if one["state"] == "suspect" else ""
-        print(f"certstream: account {safe(name)} is {one['state']}{safe(why, 1000)}{held}", file=sys.stderr)
+        print(f"certstream: account {safe(name)} is {one['state']}{safe(why, 1000)}", file=sys.stderr)
     if not complete and not told:
         print("certstream: a sweep was not complete; the log says why", file=sys.stderr)
     return complete and all(one["state"] != "suspect" for one in accounts.values())

@@ -144,13 +144,14 @@ def _overlay(data: dict[str, Any], name: str, text: str, told: dict[Where, str])
     if not name.startswith(PREFIX) or _NOT_OURS.fullmatch(name):
         return []
     first, *rest = name.removeprefix(PREFIX).lower().split("__")
-    if first == "accounts" and rest:
+    numbered = first == "accounts" and len(rest) > 0
+    if numbered:
         there = data.get(first, [])
         if not isinstance(there, list):
             return [f"environment: {name}: accounts of the file have no numbers; write them as [[accounts]]"]
         if not (_is_index(rest[0]) and int(rest[0]) <= len(there)):
             return [f"environment: {name}: write {PREFIX}ACCOUNTS__<n>__<KEY>; the next free <n> is {len(there)}"]
-    where: Where = (first, *(int(part) if first == "accounts" and _is_index(part) else part for part in rest))
+    where: Where = (first, int(rest[0]), *rest[1:]) if numbered else (first, *rest)
     inside: Any = data
     for part, after in zip(where, (*where[1:], None), strict=True):
         if isinstance(inside, list) and isinstance(part, int):

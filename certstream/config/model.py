@@ -206,9 +206,8 @@ class Account(Section):
     @model_validator(mode="before")
     @classmethod
     def _budget_defaults_to_name(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("budget"):
-            return {**data, "budget": data.get("name", "default")}
-        return data
+        name = data.get("name", "default") if isinstance(data, dict) else None
+        return {**data, "budget": name} if isinstance(name, str) and not data.get("budget") else data
 
     @model_validator(mode="after")
     def _consistent(self) -> Account:
