@@ -110,7 +110,10 @@ def _from_directory(data: Any, directory: Path) -> None:
     """Make the paths in `data` independent of the present directory."""
     for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
         if key in FILES and isinstance(value, str) and value:
-            data[key] = str(directory / Path(value).expanduser())
+            try:
+                data[key] = str(directory / Path(value).expanduser())
+            except RuntimeError:  # `~nobody`: then it is no file either
+                data[key] = value
         else:
             _from_directory(value, directory)
 
@@ -123,11 +126,15 @@ def _missing_files(config: Config) -> list[tuple[Where, str]]:
         ((*where, key), f"{name!r} is not a file that can be read")
         for where, section in sections
         for key in sorted(FILES & set(type(section).model_fields))
-        if (name := getattr(section, key)) and (not os.access(name, os.R_OK) or os.path.isdir(name))
+        if (name := getattr(section, key)) and not _is_readable(name)
     ]
     if config.journal_path is not None and config.journal_path.is_dir():
         missing.append((("journal",), f"{config.journal_path} is a directory; name a file in it: …/journal.db"))
     return missing
+
+
+def _is_readable(name: str) -> bool:
+    return "\0" not in name and os.access(name, os.R_OK) and not os.path.isdir(name)
 
 
 def _is_index(part: str) -> bool:

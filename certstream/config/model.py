@@ -21,7 +21,8 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _PREFIX = r"^[A-Za-z0-9._-]{0,100}$"
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.%]+")
 _ROLE = re.compile(r"acs:ram::[0-9]+:role/[^\s/]\S*")
-_BROKERS = re.compile(r"kafka://[^\s/,@]+:[0-9]{1,5}(,[^\s/,@]+:[0-9]{1,5})*")
+_BROKER = r"(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.%]+\]):[0-9]{1,5}"
+_BROKERS = re.compile(rf"kafka://{_BROKER}(?:,{_BROKER})*")
 
 
 # --- Values ----------------------------------------------------------------------------------------------------------
@@ -132,7 +133,7 @@ def _is_role(value: str) -> str:
 def _is_journal(value: str) -> str:
     ports = [int(broker.rpartition(":")[2]) for broker in value.split(",")] if _BROKERS.fullmatch(value) else []
     if (ports and all(1 <= port <= 65535 for port in ports)) or (
-        value.startswith("sqlite:///") and value.strip("/") != "sqlite:"
+        value.startswith("sqlite:///") and value.strip("/") != "sqlite:" and value.isprintable()
     ):
         return value
     raise ValueError
@@ -207,7 +208,7 @@ class Account(Section):
     @classmethod
     def _budget_defaults_to_name(cls, data: Any) -> Any:
         name = data.get("name", "default") if isinstance(data, dict) else None
-        return {**data, "budget": name} if isinstance(name, str) and not data.get("budget") else data
+        return {**data, "budget": name} if isinstance(name, str) and data.get("budget", "") == "" else data
 
     @model_validator(mode="after")
     def _consistent(self) -> Account:
@@ -258,7 +259,7 @@ class Kafka(Section):
     cert_file: str = _key("", "a path; only with …SSL and key_file", "a client certificate (PEM)")
     key_file: str = _key("", "a path; only with …SSL and cert_file", "its key (PEM)")
     replicas: Count = _key(
-        0, "1 or more; 0: the broker's default", "copies of each topic, when certstream makes it", ge=0
+        0, "1 or more; 0: the broker's default", "copies of each topic, when certstream makes it", ge=0, le=32767
     )
     transactional_id_prefix: str = _key(
         "",
@@ -331,7 +332,7 @@ class Config(Section):
             kafka = kafka.model_dump()
         prefix = str(data.get("topic_prefix", "certstream.")) if isinstance(data, dict) else ""
         good = re.fullmatch(_PREFIX, prefix) is not None
-        if isinstance(kafka, dict) and good and not kafka.get("transactional_id_prefix"):
+        if isinstance(kafka, dict) and good and kafka.get("transactional_id_prefix", "") == "":
             return {**data, "kafka": {**kafka, "transactional_id_prefix": prefix.rstrip(".-_") or "certstream"}}
         return data
 
