@@ -18,6 +18,7 @@ PAUSE: Final = 0.5
 
 _NETWORK: Final = "this host's network, firewall and proxy (key `proxy`, or HTTPS_PROXY)"
 _RULES: Final = (
+    (r"\[SSL: |SSLError", "what answers there does not speak TLS as it should: {look} and `proxy`"),
     (r"name or service not known|name resolution|nodename|no address|getaddrinfo", "{look} and this host's DNS"),
     (r"connect call failed|cannot connect|refused|unreachable", "nothing answers there: {look} and " + _NETWORK),
     (r"disconnected|reset|broken pipe|closed", "something on the way hangs up: {look} and " + _NETWORK),

@@ -94,7 +94,7 @@ def error_body(refused: Refused, *, host: str) -> bytes:
 
 def forbidden(action: str, user: User) -> Refused:
     """What RAM says when a policy does not allow the action."""
-    right = f"yundun-cert:{action}"
+    right = f"{'sts' if action == CALLER else 'yundun-cert'}:{action}"
     return Refused(
         403,
         "Forbidden.RAM",

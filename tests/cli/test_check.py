@@ -141,6 +141,10 @@ async def test_a_wrong_endpoint_is_told_with_where_to_look(tmp_path: Path, endpo
         (Transient("h: the deadline passed while connecting"), "look at this host's network"),
         (Transient("InternalError: x (HTTP 500, request y)"), "try again later"),
         (Transient("h: Name or service not known"), "this host's DNS"),
+        (
+            Transient("h: Cannot connect to host h ssl:default [[SSL: WRONG_VERSION_NUMBER] wrong]"),
+            "does not speak TLS",
+        ),
         (Transient("odd"), "look at `sts_endpoint`"),
     ],
 )

@@ -112,6 +112,10 @@ async def test_a_denied_action_names_the_missing_right_until_it_is_given() -> No
         reply = await caller.call("ListRevokeCertificate")
         assert (reply.status, reply.code) == (403, "Forbidden.RAM")
         assert reply.body["AccessDeniedDetail"]["AuthAction"] == "yundun-cert:ListRevokeCertificate"
+        caller.simulator.denied = {"GetCallerIdentity"}
+        assert (await caller.call("GetCallerIdentity")).body["AccessDeniedDetail"][
+            "AuthAction"
+        ] == "sts:GetCallerIdentity"
         caller.simulator.denied.clear()
         assert (await caller.call("ListRevokeCertificate")).status == 200
 
