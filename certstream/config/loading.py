@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from certstream.config.model import FILES, Config, default_journal
+from certstream.config.model import Config, default_journal
 from certstream.config.telling import Where, field_of, place, tell
+from certstream.config.values import FILES
 from certstream.core.errors import Fatal
 
 PREFIX = "CERTSTREAM_"

@@ -10,7 +10,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from certstream.config.model import FILES, Account, Config, Credentials, Http, Kafka, Section
+from certstream.config.model import Account, Config, Credentials, Http, Kafka, Section
+from certstream.config.values import FILES
 
 Where = tuple[str | int, ...]
 """A key's place: `("accounts", 0, "qps")`."""

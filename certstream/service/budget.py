@@ -45,8 +45,7 @@ class Share:
         self._qps, self._clock = qps, clock
         self._share = float(qps)
         self._at = self._deaf_until = clock.monotonic()
-        self.contested = False
-        """throttle answers keep coming"""
+        self._contested = False
 
     def cut(self, frozen_until: float) -> None:
         """A throttle answer, and until when it silences the budget."""
@@ -54,7 +53,12 @@ class Share:
         if now >= self._deaf_until:
             self._share = max(self._share * self.CUT, self.LEAST)
             self._deaf_until = frozen_until + SECOND
-            self.contested |= self._share < 0.6 * self._qps
+            self._contested |= self._share < 0.6 * self._qps
+
+    def contested(self) -> bool:
+        """Throttle answers keep coming: true from a second cut within seconds until nearly all has come back."""
+        self._now()
+        return self._contested
 
     def gap(self) -> float:
         """Seconds from the start of one call to that of the next."""
@@ -65,7 +69,7 @@ class Share:
         now = self._clock.monotonic()
         self._share = min(self._share + self.BACK * self._qps * (now - self._at), float(self._qps))
         self._at = now
-        self.contested &= self._share < 0.9 * self._qps
+        self._contested &= self._share < 0.9 * self._qps
         return now
 
 
@@ -116,8 +120,7 @@ class Budget:
 
     def contested(self) -> bool:
         """Somebody else spends this user's calls, and goes on doing so."""
-        self._share.gap()
-        return self._share.contested or self.frozen_until - self._clock.monotonic() > 5
+        return self._share.contested() or self.frozen_until - self._clock.monotonic() > 5
 
     def _freeze(self, retry_after: float | None) -> None:
         self._throttled += 1

@@ -120,13 +120,13 @@ async def test_one_throttle_answer_is_no_contest() -> None:
     share.cut(100.5)
     share.cut(100.5)
     assert 1 / share.gap() == pytest.approx(7.0), "calls that were under way together cut once"
-    assert not share.contested
+    assert not share.contested()
     now[0] += 2
     share.cut(102.5)
-    assert share.contested
+    assert share.contested()
     now[0] += 30
     assert share.gap() == 0.0
-    assert not share.contested
+    assert not share.contested()
 
 
 @together
