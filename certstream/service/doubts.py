@@ -67,6 +67,8 @@ class Doubts:
                 return found
             self._wake.clear()
             try:
-                await asyncio.wait_for(self._wake.wait(), min(self._due.values(), default=now + 60.0) - now)
+                # Not wait_for: Python 3.11's forgets a cancellation that comes together with what it waits for.
+                async with asyncio.timeout(min(self._due.values(), default=now + 60.0) - now):
+                    await self._wake.wait()
             except TimeoutError:
                 continue

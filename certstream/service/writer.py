@@ -73,7 +73,9 @@ class Writer:
             while not (self._stopping and self._queue.empty()):
                 await self._prove()
                 try:
-                    work = [await asyncio.wait_for(self._queue.get(), IDLE)]
+                    # Not wait_for: Python 3.11's forgets a cancellation that comes together with what it waits for.
+                    async with asyncio.timeout(IDLE):
+                        work = [await self._queue.get()]
                 except TimeoutError:
                     continue
                 if (wait := self._committed + TOGETHER - self._clock.monotonic()) > 0:
