@@ -64,16 +64,20 @@ class Poller:
         """Sweep, pause, sweep. An account that may not call rests, and tries again."""
         while True:
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self._sweep_for_ever())
-                    tasks.create_task(self._look_ups.run())
+                await asyncio.create_task(self._watch())
             except* Fatal as errors:
                 self._deny(errors)
             except* Exception as errors:
                 # A defect of ours that one account's input found must not stop the others.
                 log.exception("account.failed", extra={"account": self.ledger.name})
                 self._calls.denied = f"internal error, please report it: {errors.exceptions[0]!r}"[:400]
+            _end_if_cancelled()
             await asyncio.sleep(DENIED_PAUSE)
+
+    async def _watch(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sweep_for_ever())
+            tasks.create_task(self._look_ups.run())
 
     async def once(self) -> bool:
         """One complete sweep (of three tries), the look-ups that it asks for included; whether there was one."""
@@ -205,3 +209,11 @@ class Poller:
         except Transient:
             return False
         return answer.page.total != before
+
+
+def _end_if_cancelled() -> None:
+    """Before Python 3.13 a task group that fails while its task is cancelled raises the errors alone (gh-116720), and
+    one that fails leaves its task marked as cancelled: so the group has a task of its own, and this one is asked."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

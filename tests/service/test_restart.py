@@ -7,6 +7,7 @@ import sqlite3
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ import pytest
 from certstream.app import build, build_journal
 from certstream.core.errors import Fatal
 from certstream.core.sharding import shard_of
-from certstream.service import supervisor
+from certstream.core.sweep import Verdict
+from certstream.service import poller, supervisor
 from certstream.service.clock import Clock
+from certstream.service.doubts import Doubts
+from certstream.service.poller import Pace, Poller
 from certstream.simulator import SimulatorConfig
 from tests.service import lies
 from tests.service.together import together, together_for
@@ -247,3 +251,53 @@ async def test_it_waits_for_a_journal_that_is_away_and_can_be_stopped_meanwhile(
         stop.set()
         assert await asyncio.wait_for(running, 10) is True
         assert world.simulator.calls == 0
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_an_account_that_is_denied_while_the_service_stops_ends_too(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Python 3.11 forgets a cancellation that meets an error in a task group.
+    monkeypatch.setattr(poller, "DENIED_PAUSE", 0.0)
+    calls = SimpleNamespace(denied=None)
+    observer = SimpleNamespace(ledger=SimpleNamespace(name="prod"))
+    look_ups = SimpleNamespace(run=asyncio.Event().wait)
+    parts: Any = {"calls": calls, "observer": observer, "look_ups": look_ups, "metrics": None, "pace": Pace(5, 1, 1)}
+    found = Poller(clock=Clock(), **parts)
+
+    async def sweep() -> Verdict:
+        await asyncio.sleep(0)
+        raise Fatal("no permission")
+
+    monkeypatch.setattr(found, "sweep", sweep)
+    running = asyncio.create_task(found.run())
+    for _ in range(20 + steps):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running], timeout=0.2)
+    ended = running.done()
+    while not running.done():
+        running.cancel()
+        await asyncio.sleep(0)
+    assert ended
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_waiting_for_a_look_up_ends_when_it_is_cancelled_though_one_falls_due(steps: int) -> None:
+    # So does Python 3.11's wait_for when what it waits for comes in the same turn.
+    doubts = Doubts(Clock())
+
+    async def take_for_ever() -> None:
+        while True:
+            await doubts.take(1)
+
+    running = asyncio.create_task(take_for_ever())
+    await asyncio.sleep(0.01)
+    doubts.want({"one": 0.0})
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running], timeout=0.2)
+    ended = running.done()
+    running.cancel()
+    assert ended
