@@ -95,6 +95,7 @@ def decode(
     )
 
 
+_RIGHT: Final = re.compile(r"[a-z-]{1,40}:[A-Za-z]{1,80}")
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
 _ABSENT: Final = msgspec.Raw(b"")
 
@@ -237,7 +238,7 @@ def failure(
             # The message repeats the text that was signed, a security token in it: it is not told.
             return Denied(f"{quoted(code, secrets)} ({where}); the secret does not belong to the access key")
         case "Forbidden" | "NoPermission":
-            return Denied(f"{text}; allow {ACTION} in a RAM policy{_denial(fields, secrets)}")
+            return Denied(f"{text}; allow {_denied_action(fields)} in a RAM policy{_denial(fields, secrets)}")
         case "InvalidTimeStamp":
             return Fatal(f"{text}; {_skew(headers, now_ms)}")
         case "InvalidParameter":
@@ -275,6 +276,13 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds out of `x-acs-retry-after`, which is in milliseconds."""
     text = _header(headers, "x-acs-retry-after") or ""
     return min(int(text[:12]) / 1000, LONGEST_FREEZE) if text.isascii() and text.isdigit() else None
+
+
+def _denied_action(fields: Mapping[str, Any]) -> str:
+    """The right that was missing, as RAM names it: that of the list where it does not."""
+    detail = fields.get("AccessDeniedDetail")
+    action = detail.get("AuthAction") if isinstance(detail, dict) else None
+    return action if isinstance(action, str) and _RIGHT.fullmatch(action) else ACTION
 
 
 def _denial(fields: Mapping[str, Any], secrets: Collection[str]) -> str:

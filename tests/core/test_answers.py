@@ -363,3 +363,16 @@ def test_only_an_imf_fixdate_is_a_date(said: str, read: int | None) -> None:
 def test_the_fast_split_is_the_one_that_good_pages_take(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answers, "split_tolerantly", lambda content: pytest.fail("took the slow way"))
     assert split(body(TotalCount=1)) is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("sts:GetCallerIdentity", "allow sts:GetCallerIdentity in"),
+        ("two words", "allow yundun-cert:ListClientCertificate in"),
+        (5, "allow yundun-cert:ListClientCertificate in"),
+    ],
+)
+def test_the_missing_right_is_the_one_that_ram_names(said: object, named: str) -> None:
+    error = failing(403, refused("NoPermission", AccessDeniedDetail={"AuthAction": said}))
+    assert named in str(error)
