@@ -71,7 +71,8 @@ class Health:
         held = self._budget.held()
         if held > 0:
             return f"taking over from an owner before, whose last calls may still count: {held:.0f} s left"
-        return "its first call has not been answered yet"
+        cause = f": {self._calls.failing}" if self._calls.failing else ""
+        return f"no call has had a good answer yet{cause}"
 
     def _judge(self) -> tuple[str, str | None]:
         poller, head = self._poller, self._poller.ledger.head

@@ -81,7 +81,8 @@ async def test_the_successor_of_one_that_was_killed_is_not_ready_before_its_firs
         world.simulator.intercept = lies.refusing("InternalError", 500, lambda _: True)
         await world.until("it has called", lambda: len(world.calls()) > calls)
         assert told(world)["state"] == "starting"
-        assert "not been answered" in told(world)["reason"]
+        await world.until("it says why", lambda: "InternalError" in told(world)["reason"])
+        assert told(world)["reason"].startswith("no call has had a good answer yet")
         assert len(world.said("account.state")) == healthy, "nothing was said before anything was known"
         world.simulator.intercept = None
         await world.until("it is healthy", lambda: told(world)["state"] == "healthy")
