@@ -32,8 +32,8 @@ def main() -> int:
     """0 when every mutant is found, 1 when one is not, or does not apply."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", help="default: all")
-    parser.add_argument("--seeds", type=int, default=200, help="histories of each")
-    parser.add_argument("--most", type=int, default=3000, help="histories of one that is not found sooner")
+    parser.add_argument("--seeds", type=int, default=60, help="histories of each")
+    parser.add_argument("--most", type=int, default=1000, help="histories of one that is not found sooner")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     words = parser.parse_args()
