@@ -47,20 +47,22 @@ class Inventory:
         for record in records:
             digest = sha256(record).digest()[:16]
             if guess < end and values[guess][RAW] == digest:
-                before = guess
-                same = True
+                before, same = guess, True
             else:
                 identifier = identifier_of(record)
                 number = None if identifier is None else self.number(identifier)
-                if number is not None and before >= 0:
+                if number is None:
+                    before, guess = -1, end
+                    others.append((record, digest))
+                    continue
+                if before >= 0:
                     following[before] = number
-                before = number if number is not None else -1
-                same = number is not None and values[number][RAW] == digest
+                before, same = number, values[number][RAW] == digest
             if same and not (undecided and self._identifiers[before] in undecided):
                 unchanged.append(before)
             else:
                 others.append((record, digest))
-            guess = following[before] if before >= 0 else end
+            guess = following[before]
         return unchanged, others
 
     def number(self, identifier: str) -> int | None:

@@ -158,16 +158,16 @@ class Sweep:
         """Mark the rows that page `number` showed, once they are committed."""
         if len(self.seen) < len(inventory):
             self.seen.extend(bytes(len(inventory) - len(self.seen)))
-        rows = set(observed.unchanged)
+        rows, seen = set(observed.unchanged), self.seen
         rows.update(row for one in observed.identifiers if (row := inventory.number(one)) is not None)
         if number not in self._reread:
-            twice = sum(map(self.seen.__getitem__, rows))
+            twice = sum(map(seen.__getitem__, rows))
             self._twice += twice
             self._stale = self._stale + 1 if rows and twice == len(rows) else 0
             if self._stale > _STALE_LIMIT:
                 self._give_up()
         for row in rows:
-            self.seen[row] = 1
+            seen[row] = 1
 
     def verdict(self, moves: int, accepted: int | None = None) -> Verdict:
         """Was everything seen? `moves`: the ledger's counter now; `accepted`: a shortfall that the sweep before, of
