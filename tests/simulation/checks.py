@@ -84,8 +84,9 @@ def _ignored(plan: Plan, *, first: bool) -> set[str]:
         ignored |= SUSPECT | {"observed"}
     if "unsteady" in kinds:
         ignored |= SUSPECT  # what the pages miss by chance counts before any look-up
-    if "api.stale" in kinds and certificates < 8:
-        ignored |= SUSPECT  # the list as it was a moment ago may be empty
+    deleted = sum(deed.what == "delete" for deed in plan.deeds)
+    if "api.stale" in kinds and (certificates < 8 or deleted > 5):
+        ignored |= SUSPECT  # what a list of a moment ago lacks adds up with what was deleted; or it is empty
     if "api.stale" in kinds:
         ignored.add("observed")  # `after` is when a replica was asked, not how far it was behind
     if certificates < 4:

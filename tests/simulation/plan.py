@@ -55,7 +55,7 @@ def _any(seed: int, dice: Random) -> Plan:
     if sweep_every:
         rate = min(rate, (1 + certificates / page_size) / sweep_every + 1 / probe_every)
     # 200 to 2,000 calls, most near the lower end; the quiet tail, and what is not to be planned, add to it.
-    calm = min(240.0, max(12.0, round(150 * 10 ** (dice.random() ** 4) / rate, 1)))
+    calm = min(240.0, max(12.0, round(150 * 10 ** (dice.random() ** 8) / rate, 1)))
     faults = _faults(dice, calm)
     kinds = {fault.kind for fault in faults}
     first = dice.choice(THRESHOLDS)
