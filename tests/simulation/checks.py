@@ -95,6 +95,7 @@ def _ignored(plan: Plan, *, first: bool) -> set[str]:
         ignored |= SUSPECT  # pages this small miss rows of a list that moves; missed ones count before any look-up
     if "api.denied" in kinds:
         ignored.add("health")
+        ignored |= SUSPECT if deleted > 5 else set()  # they come all at once afterwards
     if not first:
         ignored.add("partition")  # `paced` looks: it is that of the budget
     return ignored
@@ -102,9 +103,10 @@ def _ignored(plan: Plan, *, first: bool) -> set[str]:
 
 def _ends_suspect(played: Played, name: str) -> bool:
     """A list of a few certificates that were all replaced at once is not believed until an operator says so."""
+    denied = any(fault.kind == "api.denied" for fault in played.plan.faults)  # and meanwhile many were deleted
     size = played.plan.certificates if name == NAMES[0] else played.plan.certificates // 5
     last = [one.value for one in played.broker.records(PREFIX) if one.topic == "accounts" and one.key == name.encode()]
-    return size < 4 and bool(last) and json.loads(last[-1] or b"{}").get("state") == "suspect"
+    return (size < 4 or denied) and bool(last) and json.loads(last[-1] or b"{}").get("state") == "suspect"
 
 
 def _masses(report: Report, certificates: int) -> bool:

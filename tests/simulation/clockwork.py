@@ -80,12 +80,14 @@ def added(played: Played, case: Case) -> Iterator[Violation]:
 
 
 def _known(case: Case) -> dict[tuple[bytes, float], float]:
-    """When each notAfter of each certificate was told first, Unix seconds."""
+    """When each notAfter of each certificate became known, Unix seconds: first, or when it returned."""
     known: dict[tuple[bytes, float], float] = {}
     for record in case.records:
         if record.topic == "events" and record.value is not None and record.timestamp is not None:
             shown = json.loads(record.value)["data"].get("certificate") or {}
             after = seconds(shown.get("notAfter"))
             if after is not None:
-                known.setdefault((record.key, after), record.timestamp / 1000)
+                told = record.key, after
+                returned = json.loads(record.value)["data"].get("returned", False)
+                known[told] = record.timestamp / 1000 if returned or told not in known else known[told]
     return known

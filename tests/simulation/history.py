@@ -42,7 +42,9 @@ STAYS = 8.0
 STOPS = 45.0
 """Seconds that a stop may take: one that is just opening the journal opens it first."""
 GRACE, LONG_GRACE = 35.0, 75.0
-"""Seconds of the tail after which it should run as if nothing had happened; after a refusal it rests for a minute."""
+"""Seconds of the tail after which it should run as if nothing had happened; after a refusal it rests for a minute, and
+brokers that do not answer are waited for as long as they may take."""
+SLOW_TO_END = ("api.denied", "cut", "kafka.")
 WHOLE = 66.0
 """Seconds that a whole tail goes on after that."""
 CALLS = 200
@@ -71,7 +73,7 @@ class History:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self._faults = Faults(self)
-        grace = LONG_GRACE if any(fault.kind == "api.denied" for fault in plan.faults) else GRACE
+        grace = LONG_GRACE if any(fault.kind.startswith(SLOW_TO_END) for fault in plan.faults) else GRACE
         self.settled = plan.calm + grace
         self.loop = loop = Loop(limit=plan.calm + BUSY + grace + WHOLE + PATIENT + 60)
         self.weather = Weather(loop, self._dice("weather"), plan.faults)
@@ -188,7 +190,7 @@ class History:
         while (self.plan.whole and self.loop.now < self.settled + WHOLE) or self._calls() < CALLS:
             await asyncio.sleep(1.0)
             wrong = self._wrong()
-            if not wrong:
+            if not wrong or self.loop.now < self.settled:
                 since = self.loop.now
             elif self.loop.now - since >= RELAPSE:
                 self.wrong = wrong
