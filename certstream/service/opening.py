@@ -183,16 +183,18 @@ async def _refuse_elsewhere(journal: Journal, shard: Shard, entry: Entry) -> Non
     async for stored in journal.read([ACCOUNTS]):
         if stored.key == key_of(name) and stored.value is not None:
             budget = msgspec.json.decode(stored.value).get("budget", "?")
-            if budget == entry.ledger.settings.budget and stored.partition != shard.number:
+            if budget != entry.ledger.settings.budget:
+                raise Fatal(
+                    f"account {name} has a history already, under the budget {budget!r}: write budget = {budget!r}"
+                )
+            if stored.partition != shard.number:
                 raise Fatal(
                     f"account {name} has its history in partition {stored.partition}, and would now write to partition "
                     f"{shard.number} of {journal.partitions}: the number of partitions was changed, which would break "
                     f"its order. `certstream journal copy` moves it to topics with another prefix and any number"
                 )
-            if budget == entry.ledger.settings.budget:
-                await shard.verify()  # raises Fenced where another process began it since this one opened the shard
-                raise Fatal(
-                    f"account {name} has a history, but the topic `state` has lost its head: is it compacted, never "
-                    f"deleted from? Put the lost records back, or give the account a new name"
-                )
-            raise Fatal(f"account {name} has a history already, under the budget {budget!r}: write budget = {budget!r}")
+            await shard.verify()  # raises Fenced where another process began it since this one opened the shard
+            raise Fatal(
+                f"account {name} has a history, but the topic `state` has lost its head: is it compacted, never "
+                f"deleted from? Put the lost records back, or give the account a new name"
+            )

@@ -46,8 +46,9 @@ async def test_a_writer_ends_when_it_is_cancelled_while_work_arrives(ticks: int)
     work.cancel()
 
 
+@pytest.mark.parametrize("wait_for", [0.0, 30.0])
 @pytest.mark.parametrize("ticks", TICKS)
-async def test_waiting_for_doubts_ends_when_it_is_cancelled_while_one_arrives(ticks: int) -> None:
+async def test_waiting_for_doubts_ends_when_it_is_cancelled_while_one_arrives(ticks: int, wait_for: float) -> None:
     doubts = Doubts(Clock())
 
     async def wait() -> None:
@@ -56,7 +57,7 @@ async def test_waiting_for_doubts_ends_when_it_is_cancelled_while_one_arrives(ti
 
     running = asyncio.create_task(wait())
     await asyncio.sleep(0.01)
-    doubts.want({"a": 30.0})
+    doubts.want({"a": wait_for})
     for _ in range(ticks):
         await asyncio.sleep(0)
     assert await ends(running)

@@ -18,7 +18,6 @@ from certstream.core.sharding import shard_of
 from certstream.core.sweep import Verdict
 from certstream.service import poller, supervisor
 from certstream.service.clock import Clock
-from certstream.service.doubts import Doubts
 from certstream.service.poller import Pace, Poller
 from certstream.simulator import SimulatorConfig
 from tests.service import lies
@@ -279,25 +278,4 @@ async def test_an_account_that_is_denied_while_the_service_stops_ends_too(
     while not running.done():
         running.cancel()
         await asyncio.sleep(0)
-    assert ended
-
-
-@pytest.mark.parametrize("steps", range(4))
-async def test_waiting_for_a_look_up_ends_when_it_is_cancelled_though_one_falls_due(steps: int) -> None:
-    # So does Python 3.11's wait_for when what it waits for comes in the same turn.
-    doubts = Doubts(Clock())
-
-    async def take_for_ever() -> None:
-        while True:
-            await doubts.take(1)
-
-    running = asyncio.create_task(take_for_ever())
-    await asyncio.sleep(0.01)
-    doubts.want({"one": 0.0})
-    for _ in range(steps):
-        await asyncio.sleep(0)
-    running.cancel()
-    await asyncio.wait([running], timeout=0.2)
-    ended = running.done()
-    running.cancel()
     assert ended
