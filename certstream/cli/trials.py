@@ -15,6 +15,7 @@ from certstream.cli.topics import differences_of, kafka_settings
 from certstream.config import Account, Config
 from certstream.core.answers import Answer
 from certstream.core.errors import CertstreamError, Fatal
+from certstream.core.sharding import refuse_two_budgets
 from certstream.core.wire import STATE, Put
 from certstream.ports import Source
 from certstream.service.budget import Budget, Urgency
@@ -160,15 +161,7 @@ async def user(account: Account, source: Source, users: dict[str, str]) -> str:
 
 async def budgets(accounts: Iterable[Account], users: Mapping[str, str]) -> str:
     """`run` refuses one user under two budgets. `users`: account to UID, as far as known."""
-    first: dict[str, Account] = {}
-    for account in accounts:
-        uid = users.get(account.name)
-        other = first.setdefault(uid, account) if uid is not None else account
-        if other.budget != account.budget:
-            raise Fatal(
-                f"accounts {other.name} and {account.name} are one user (UID {uid}), whose ten calls a second they "
-                f"must share: give both the same `budget`"
-            )
+    refuse_two_budgets((one.name, one.budget, users.get(one.name)) for one in accounts)
     return "accounts of one user share a budget, as far as users are known"
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from certstream.core.errors import Fatal
+
 _MASK = 0xFFFFFFFF
 _M = 0x5BD1E995
 
@@ -28,3 +32,15 @@ def murmur2(data: bytes) -> int:
 def shard_of(budget: str, partitions: int) -> int:
     """The partition of every topic that the accounts of `budget` write to."""
     return (murmur2(budget.encode()) & 0x7FFFFFFF) % partitions
+
+
+def refuse_two_budgets(accounts: Iterable[tuple[str, str, str | None]]) -> None:
+    """`accounts`: name, budget, UID as far as it is known. Raises Fatal where one user has several budgets."""
+    first: dict[str, tuple[str, str]] = {}
+    for name, budget, uid in accounts:
+        other, shared = first.setdefault(uid, (name, budget)) if uid is not None else (name, budget)
+        if shared != budget:
+            raise Fatal(
+                f"accounts {other} and {name} are one user (UID {uid}), whose ten calls a second they must share: "
+                f"give both the same `budget`"
+            )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from certstream.core import sharding
 from certstream.core.errors import CertstreamError, Fatal, Transient
 from certstream.core.events import key_of
 from certstream.core.ledger import Ledger, adopt, begin
@@ -94,15 +95,14 @@ async def identify_later(
 def refuse_two_budgets(entries: Sequence[Entry]) -> None:
     """Raises Fatal for entries of one user under several budgets, as far as their users are known: by the
     configuration or STS, else by their histories."""
-    users: dict[str, Entry] = {}
-    for entry in entries:
-        uid = entry.uid or (entry.ledger.head.uid if entry.ledger.head is not None else None)
-        other = users.setdefault(uid, entry) if uid is not None else entry
-        if other.ledger.settings.budget != entry.ledger.settings.budget:
-            raise Fatal(
-                f"accounts {other.ledger.name} and {entry.ledger.name} are one user (UID {uid}), whose "
-                f"ten calls a second they must share: give both the same `budget`"
-            )
+    sharding.refuse_two_budgets(
+        (
+            entry.ledger.name,
+            entry.ledger.settings.budget,
+            entry.uid or (entry.ledger.head.uid if entry.ledger.head is not None else None),
+        )
+        for entry in entries
+    )
 
 
 async def open_shard(
