@@ -14,26 +14,24 @@ from certstream.core.errors import Rejected, Transient
 from certstream.core.normal import Unreadable, read
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
+from certstream.service.clock import Clock
 from certstream.service.doubts import Doubts
 from certstream.service.observing import Observer
 
 log = logging.getLogger("certstream")
 
 AT_ONCE = 8
-"""Candidates that one control look-up vouches for."""
+"""Candidates that the same two controls vouch for."""
 CONTROLS = 3
 FRESH_MS = 60_000
 """How recently a control must have been shown by an answer."""
-TOGETHER = 15.0
-"""Seconds from the first look-up of a group to the answer of its control: a blindness that ends in between would make
-a control out of a certificate that came back with the others."""
 
 
 class LookUps:
     """Decides doubts and candidates for deletion of one account."""
 
-    def __init__(self, *, calls: Calls, observer: Observer, doubts: Doubts) -> None:
-        self._calls, self._observer, self._doubts = calls, observer, doubts
+    def __init__(self, *, calls: Calls, observer: Observer, doubts: Doubts, clock: Clock) -> None:
+        self._calls, self._observer, self._doubts, self._clock = calls, observer, doubts, clock
         self._ledger = observer.ledger
         self._busy = False
 
@@ -43,7 +41,9 @@ class LookUps:
             due = await self._doubts.take(AT_ONCE)
             self._busy = True
             try:
-                await self._decide(due, judged=False)
+                empty, _ = await self._ask(due)
+                if empty and await self.believable(len(empty)):
+                    await self._delete(list(empty))
             finally:
                 self._busy = False
 
@@ -57,7 +57,7 @@ class LookUps:
         now = [identifier for identifier in candidates if self._doubts.may(identifier)]
         decided = len(now) == len(candidates)
         for at in range(0, len(now), AT_ONCE):
-            decided &= await self._decide(now[at : at + AT_ONCE], judged=True)
+            decided &= await self._delete(now[at : at + AT_ONCE])
         return decided and not self._busy and not self._doubts.open()
 
     async def believable(self, candidates: int, *, empty: bool = False) -> bool:
@@ -74,37 +74,45 @@ class LookUps:
             self._observer.suspected(reason)
         return reason is None
 
-    async def _decide(self, identifiers: Sequence[str], *, judged: bool) -> bool:
-        """Look up a few; what is there is observed; what is not is deleted if a control vouches for the answers.
+    async def _delete(self, identifiers: Sequence[str]) -> bool:
+        """Look up a few between two controls; tell the deletion of what is not there. Whether all were decided.
 
-        Whether all of them were decided.
+        One control would not do: a service that is blind for a while may be so at a look-up and see again at the
+        control after it, or go blind just after the control before it.
+        """
+        if not await self._controlled(identifiers):
+            return False
+        empty, decided = await self._ask(identifiers)
+        if not empty:
+            return decided
+        if not await self._controlled(identifiers):
+            return False
+        moved = await self._moved(empty) if self._ledger.settings.grouped else set()
+        later = await self._observer.commit(partial(deletion.delete, answers=empty, moved=moved))
+        self._doubts.want(later)
+        return decided and not later
+
+    async def _ask(self, identifiers: Sequence[str]) -> tuple[dict[str, Answer], bool]:
+        """Look up a few; what is there is observed.
+
+        Returns known certificates that are not there → the answer, and whether every answer was about what was asked.
         """
         empty: dict[str, Answer] = {}
         async with asyncio.TaskGroup() as group:
             asked = {identifier: group.create_task(self._look_up(identifier)) for identifier in identifiers}
-        decided = True
+        every = True
         for identifier, task in asked.items():
             answer = task.result()
             if answer is None or (not shows(answer, identifier) and (answer.page.records or answer.page.total)):
                 self._doubts.again(identifier)  # an answer about something else proves nothing either
-                decided = False
+                every = False
                 continue
             self._doubts.decided(identifier)
             if shows(answer, identifier):
                 await self._observe(answer, identifier)
             elif (row := self._ledger.inventory.get(identifier)) is not None and not row.gone:
                 empty[identifier] = answer
-        if not empty:
-            return decided
-        if not (judged or await self.believable(len(empty))):
-            return False
-        if not await self._controlled(empty):
-            log.warning("deletion.unproven", extra={"account": self._ledger.name, "candidates": len(empty)})
-            return False
-        moved = await self._moved(empty) if self._ledger.settings.grouped else set()
-        later = await self._observer.commit(partial(deletion.delete, answers=empty, moved=moved))
-        self._doubts.want(later)
-        return decided and not later
+        return empty, every
 
     async def _observe(self, answer: Answer, identifier: str) -> None:
         try:
@@ -119,14 +127,15 @@ class LookUps:
             log.warning("look-up.failed", extra={"account": self._ledger.name, "reason": str(error)})
             return None
 
-    async def _controlled(self, empty: Mapping[str, Answer]) -> bool:
-        """Does a look-up of a certificate that is certainly there still find it?"""
-        first = min(empty.values(), key=lambda answer: answer.sent)
-        for control in self._ledger.controls(first.sent_at - FRESH_MS, CONTROLS, frozenset(empty)):
+    async def _controlled(self, candidates: Sequence[str]) -> bool:
+        """Does a look-up of a certificate that is certainly there find it?"""
+        since = self._clock.wall() - FRESH_MS
+        for control in self._ledger.controls(since, CONTROLS, frozenset(candidates)):
             answer = await self._look_up(control)
-            if answer is not None and shows(answer, control) and answer.received - first.sent <= TOGETHER:
+            if answer is not None and shows(answer, control):
                 await self._observe(answer, control)
                 return True
+        log.warning("deletion.unproven", extra={"account": self._ledger.name, "candidates": len(candidates)})
         return False
 
     async def _moved(self, empty: Mapping[str, Answer]) -> set[str]:

@@ -189,7 +189,7 @@ class Supervisor:
         ledger, clock, metrics, doubts = entry.ledger, self.clock, self.metrics, Doubts(self.clock)
         calls = Calls(ledger=ledger, source=entry.source, budget=budget, writer=writer, clock=clock, metrics=metrics)
         observer = Observer(ledger=ledger, calls=calls, writer=writer, doubts=doubts, clock=clock, metrics=metrics)
-        look_ups = LookUps(calls=calls, observer=observer, doubts=doubts)
+        look_ups = LookUps(calls=calls, observer=observer, doubts=doubts, clock=clock)
         poller = Poller(
             calls=calls, observer=observer, look_ups=look_ups, clock=clock, metrics=metrics, pace=entry.pace
         )

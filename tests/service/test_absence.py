@@ -9,7 +9,7 @@ from aiohttp import web
 
 from certstream.simulator import Simulator, SimulatorConfig
 from tests.service import lies
-from tests.service.together import together
+from tests.service.together import together, together_for
 from tests.service.world import World, living
 
 
@@ -69,6 +69,28 @@ async def test_when_every_look_up_is_empty_nothing_is_deleted(tmp_path: Path) ->
         nothing_is_deleted(world)
         world.simulator.intercept = None
         await world.event("certificate.deleted", gone)
+
+
+@together_for({"before": "before", "after": "after"})
+async def test_a_service_that_goes_blind_or_sees_again_beside_a_look_up_proves_nothing(
+    tmp_path: Path, sees: str
+) -> None:
+    """Controls before a look-up and after it: one that sees is no proof that the look-up between them saw."""
+    async with living(tmp_path) as world:
+        gone = world.simulator.identifiers()[0]
+
+        def intercept(params: dict[str, str]) -> web.Response | None:
+            if "Identifier" not in params:
+                return None
+            asked = world.look_ups(gone)
+            blind = params["Identifier"] == gone or bool(asked) == (sees == "before")
+            return lies.page(params, []) if blind else None
+
+        world.simulator.intercept = intercept
+        world.simulator.delete(gone)
+        await world.says("deletion.unproven", count=2)
+        nothing_is_deleted(world)
+        assert bool(world.look_ups(gone)) == (sees == "before")
 
 
 @together

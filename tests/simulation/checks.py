@@ -9,6 +9,7 @@ from tests.schemas.validate import problems, problems_of
 from tests.simulation.behaviour import owned, paced, progress, refused, released
 from tests.simulation.clockwork import added, early, in_order
 from tests.simulation.history import NAMES, PARTITIONS, WHOLE
+from tests.simulation.loop import EPOCH
 from tests.simulation.played import PREFIX, Played
 from tests.simulation.scenarios import WRONG
 from tests.simulation.shape import Plan
@@ -59,7 +60,7 @@ def _check_account(played: Played, name: str) -> tuple[list[Violation], tuple[fl
     case = _case(played, name)
     report = judge(case)
     ignored = _ignored(plan, first=name == NAMES[0])
-    if "hide.many" in {fault.kind for fault in plan.faults} and not _masses(report, plan.certificates):
+    if "hide.many" in {fault.kind for fault in plan.faults} and not _masses(report, _there(played, name)):
         ignored |= VANISHED
     if _ends_suspect(played, name):
         ignored |= {"lost version", "lost deletion", "missed threshold", "missed expired", "late"}
@@ -107,6 +108,20 @@ def _ends_suspect(played: Played, name: str) -> bool:
     size = played.plan.certificates if name == NAMES[0] else played.plan.certificates // 5
     last = [one.value for one in played.broker.records(PREFIX) if one.topic == "accounts" and one.key == name.encode()]
     return (size < 4 or denied) and bool(last) and json.loads(last[-1] or b"{}").get("state") == "suspect"
+
+
+def _there(played: Played, name: str) -> int:
+    """How many certificates the account had when its service began to hide them, and those that were issued until it
+    ended."""
+    there = 0
+    hidden = [fault for fault in played.plan.faults if fault.kind == "hide.many"]
+    for change in played.upstream.populations[name].changes:
+        at = change.at - EPOCH
+        if change.what in ("initial", "issue", "renew"):
+            there += any(at <= fault.at + fault.length for fault in hidden)
+        elif change.what == "delete":
+            there -= any(at <= fault.at for fault in hidden)
+    return there
 
 
 def _masses(report: Report, certificates: int) -> bool:

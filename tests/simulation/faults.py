@@ -172,11 +172,5 @@ class Faults:
         self._history.loop.outside(fault.length, self._show)
 
     def _show(self) -> None:
-        """Lists are right again; look-ups a little later, or one that is wrong could be vouched for by one that is
-        right, which no rule guards against."""
         self._history.upstream.hidden, self._history.upstream.foreign = frozenset(), False
-        self._history.loop.outside(10.0, self._see)
-
-    def _see(self) -> None:
-        if not self._history.upstream.hidden and not self._history.upstream.foreign:
-            self._history.upstream.blind = False
+        self._history.upstream.blind = False
