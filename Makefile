@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka verify-main simulate mutants bench lock format clean help
+.PHONY: demo test check kafka verify-main simulate chaos mutants bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -45,6 +45,9 @@ verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults 
 
 simulate: $(VENV)/dev.stamp  ## histories with faults in virtual time, judged: SEEDS=5000 FIRST=1
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),5000) --first $(or $(FIRST),1) $(ARGS)
+
+chaos: kafka  ## an hour of kill -9 and faults on three real brokers, a disk and a clock, judged independently
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 mutants: $(VENV)/dev.stamp  ## known bugs, each of which the simulation must find
 	@$(BIN)/python -m tests.simulation.mutants $(ARGS)

@@ -39,6 +39,9 @@ LARGEST_ANSWER: Final = 32 << 20
 """Bytes, before and after inflating. A hundred records are 250 KB as a rule; this leaves 300 KB for each."""
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_UNHEARD_MS: Final = 5_000
+"""Milliseconds after which the kernel gives up what nobody has acknowledged, also while this process is stopped: a
+request that waits in its buffers for a network to come back would arrive when a successor calls already."""
 _CHUNK: Final = 1 << 16
 
 
@@ -110,6 +113,8 @@ class _Connector(aiohttp.TCPConnector):
         family, kind, protocol, _, _ = address
         made = socket.socket(family=family, type=kind, proto=protocol)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNHEARD_MS)
         self._made.add(made)
         return made
 

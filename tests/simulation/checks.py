@@ -14,23 +14,8 @@ from tests.simulation.played import PREFIX, Played
 from tests.simulation.scenarios import WRONG
 from tests.simulation.shape import Plan
 from tests.verify.history import STOOD, Case, Run, Violation
-from tests.verify.judge import Report, judge
+from tests.verify.judge import BY_CLOCK, Report, judge
 
-BY_CLOCK = frozenset(
-    {
-        "observed",
-        "late",
-        "lost version",
-        "lost deletion",
-        "false threshold",
-        "missed threshold",
-        "missed expired",
-        "lifecycle",
-        "wrong kind",
-        "replaces",
-    }
-)
-"""Kinds that mean nothing where a host's clock was wrong."""
 SUSPECT = frozenset({"health", "unexpected event"})
 
 VANISHED = frozenset({"false deletion", "never shown", "duplicate", "wrong kind", "untold"})

@@ -51,6 +51,8 @@ CALLS = 200
 """A history is not over before so many; but for one that may not call."""
 PATIENT = 600.0
 """Seconds that it waits for them."""
+BELIEVED = 300.0
+"""Seconds by which a clock may be wrong and still be believed (design)."""
 RELAPSE = 12.0
 """Seconds for which something may be wrong in the tail: a threshold, told at the next beat."""
 
@@ -95,7 +97,8 @@ class History:
         self.cluster = Cluster(
             loop, self.broker, self.weather, self._dice("cluster"), PREFIX, plan.broker_latency, self._faults.on_end
         )
-        self.present = [Present(self.broker, name, one, PREFIX) for name, one in self.populations.items()]
+        ahead = min(max((fault.size for fault in plan.faults if fault.kind == "jump"), default=0.0), BELIEVED)
+        self.present = [Present(self.broker, name, one, PREFIX, ahead=ahead) for name, one in self.populations.items()]
         self.torn: list[tuple[float, float]] = []
         """from when until when `state` held a row that no history of ours can have left"""
         self.runs: list[Run] = []

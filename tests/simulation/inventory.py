@@ -17,7 +17,7 @@ SOON = 3.0
 class Present:
     """The published inventory against the list."""
 
-    def __init__(self, broker: Broker, account: str, population: Population, prefix: str) -> None:
+    def __init__(self, broker: Broker, account: str, population: Population, prefix: str, *, ahead: float) -> None:
         self._broker, self._account, self._population, self._prefix = broker, account, population, prefix
         self._compared: dict[str, tuple[int, int, Form, dict[str, Any]]] = {}
         """by identifier: the row and the version that were compared last, and what came of it"""
@@ -25,6 +25,8 @@ class Present:
         self._read: dict[tuple[str, int], int] = {}
         self._expired: set[tuple[str, Any]] = set()
         """identifier and notAfter of what was told as expired"""
+        self._ahead = ahead
+        """seconds by which a clock that was believed may have been ahead when a certificate was discovered"""
         self.rows: dict[str, dict[str, Any]] = {}
         self.now = 0.0
 
@@ -55,7 +57,7 @@ class Present:
         if shown.revoked or after is None or before is None:
             return None
         now = EPOCH + self._population.now() - SOON
-        found_expired = row["lifecycle"] == "expired" and now + 2 * SOON >= after
+        found_expired = row["lifecycle"] == "expired" and now + 2 * SOON + self._ahead >= after
         if found_expired or (row["identifier"], shown.certificate.get("notAfter")) in self._expired:
             return None
         if now >= after:

@@ -21,6 +21,8 @@ from tests.simulation.weather import Weather
 from tests.verify.history import Call
 
 DEADLINE = 5.0
+LATE = 1.0
+"""Seconds that a busy process may be late with its deadline."""
 USER = "1000000000000001"
 BEFORE = ("api.away", "api.drop", "api.connect")
 AT_ARRIVAL = ("api.lost", "api.error", "api.garbled", "api.denied", "api.cut")
@@ -42,6 +44,7 @@ class _Under:
     identifier: str | None
     answer: asyncio.Future[tuple[Page, int]]
     """the page and the `Date` of its header, Unix milliseconds"""
+    sent: float
     arrival: float = 0.0
     aborted: bool = False
 
@@ -80,7 +83,9 @@ class Upstream:
         """Put a request on the wire."""
         self.sendings.append(Sent(PROCESS.get(), self.loop.now))
         number = len(self.sendings)
-        under = _Under(number, account, page, min(size, self.largest), identifier, self.loop.create_future())
+        under = _Under(
+            number, account, page, min(size, self.largest), identifier, self.loop.create_future(), self.loop.now
+        )
         if self.weather.first(BEFORE) is not None:
             if self.dice.random() < 0.5:
                 self.loop.outside(self.dice.random() * 0.5, self._fail, under, Transient("the connection was reset"))
@@ -92,8 +97,10 @@ class Upstream:
         return under
 
     def abort(self, under: _Under) -> None:
-        """The caller resets the connection: what has not arrived does now, or never."""
-        if not under.arrival and self.dice.random() < 0.5:
+        """The caller resets the connection: what has not arrived does now, or never. Never where the caller was stopped
+        or asleep meanwhile: the kernel of a stopped process gives up by itself; a host that sleeps with a request which
+        its network has not delivered is beyond what can be kept (docs/reliability.md)."""
+        if not under.arrival and self.loop.now - under.sent <= DEADLINE + LATE and self.dice.random() < 0.5:
             self._arrive(under)
         under.aborted = True
 

@@ -127,10 +127,11 @@ class Deaf:
     def __exit__(self, *_: object) -> None:
         self.listening.close()
 
-    def drain(self) -> tuple[bytes, bool]:
-        """What has arrived at the one connection, and whether it was reset, as of now."""
+    def drain(self, wait: float = 0.0) -> tuple[bytes, bool]:
+        """What has arrived at the one connection, and whether it was reset, as of now; with `wait`, and what still
+        comes until nothing has come for so many seconds."""
         accepted, _ = self.listening.accept()
-        accepted.setblocking(False)
+        accepted.settimeout(wait)
         arrived = b""
         with accepted:
             while True:
@@ -138,7 +139,7 @@ class Deaf:
                     part = accepted.recv(1 << 20)
                 except ConnectionResetError:
                     return arrived, True
-                except BlockingIOError:
+                except (BlockingIOError, TimeoutError):
                     return arrived, False
                 if not part:
                     return arrived, False

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from certstream.core.errors import CertstreamError, Fatal, Transient
+from certstream.source import exchange
 from tests.source.server import Deaf, Server, answer, calling, first_page, serving
 
 
@@ -112,6 +113,23 @@ async def test_what_the_server_did_not_take_never_arrives(size: int) -> None:
             arrived, reset = deaf.drain()
             assert b"\r\n\r\n" not in arrived
             assert reset
+
+
+async def test_the_kernel_of_a_process_that_is_stopped_gives_up_what_nobody_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It would deliver the request when the network is back, beside the calls of a successor."""
+    monkeypatch.setattr(exchange, "_UNHEARD_MS", 300)
+    with Deaf() as deaf:
+        async with calling(deaf.url, deadline=60.0) as source:
+            call = asyncio.create_task(source.list(page=1, size=20, identifier="x" * 300_000))
+            await asyncio.sleep(0.3)  # all of it is in the kernel's buffers now
+            time.sleep(1.5)  # noqa: ASYNC251 - the process does not run
+            arrived, reset = deaf.drain(wait=0.5)
+            assert b"\r\n\r\n" not in arrived
+            assert reset
+            with pytest.raises(Transient):
+                await call
 
 
 async def test_on_cancellation_the_connection_has_been_reset_when_list_raises() -> None:

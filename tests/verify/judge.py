@@ -57,6 +57,22 @@ KINDS = {
     "process": "the service or the simulator did not start, run or stop as it should",
 }
 
+BY_CLOCK = frozenset(
+    {
+        "observed",
+        "late",
+        "lost version",
+        "lost deletion",
+        "false threshold",
+        "missed threshold",
+        "missed expired",
+        "lifecycle",
+        "wrong kind",
+        "replaces",
+    }
+)
+"""Kinds that mean nothing where a host's clock was wrong."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

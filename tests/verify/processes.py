@@ -8,8 +8,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.verify.history import Run
@@ -66,7 +68,9 @@ def _environment(directory: Path) -> dict[str, str]:
     return {**inherited, "XDG_STATE_HOME": str(directory), "XDG_RUNTIME_DIR": str(directory)}
 
 
-def start(directory: Path, name: str, *words: str) -> subprocess.Popen[bytes]:
+def start(
+    directory: Path, name: str, *words: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[bytes]:
     """A certstream command in a session of its own; what it says goes to `<name>.log`."""
     with (directory / f"{name}.log").open("ab") as log:
         log.write(f"--- {' '.join(words)}\n".encode())
@@ -76,7 +80,7 @@ def start(directory: Path, name: str, *words: str) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=REPOSITORY,
-            env=_environment(directory),
+            env={**_environment(directory), **environment},
             start_new_session=True,
         )
 
@@ -122,12 +126,15 @@ def start_simulator(directory: Path, setup: Setup, port: int) -> subprocess.Pope
     raise Broken(f"the simulator was not ready within {READY_WITHIN:.0f} s; see {directory}/simulator.log")
 
 
-def configure(directory: Path, setup: Setup, port: int, journal: str) -> Path:
-    """The service's configuration file."""
+def configure(
+    directory: Path, setup: Setup, port: int, journal: str, kafka: Mapping[str, str] = MappingProxyType({})
+) -> Path:
+    """The service's configuration file. `kafka`: its settings of that name."""
     secret = directory / "secret"
     secret.write_text(SECRET + "\n")
     secret.chmod(0o600)
     thresholds = ", ".join(f'"{threshold}"' for threshold in setup.thresholds)
+    settings = "".join(f'{name} = "{value}"\n' for name, value in kafka.items())
     file = directory / "certstream.toml"
     file.write_text(
         f"""journal = "{journal}"
@@ -148,6 +155,7 @@ uid = "{UID}"
 access_key_id = "{KEY}"
 access_key_secret_file = "{secret}"
 """
+        + (f"\n[kafka]\n{settings}" if settings else "")
     )
     return file
 

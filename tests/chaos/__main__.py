@@ -1,0 +1,147 @@
+"""`python -m tests.chaos`: rounds of faults on three real brokers, a disk and a clock, judged. It can be resumed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+from tests.chaos.driver import Broken, play
+from tests.chaos.plan import BROKERS
+from tests.chaos.verdict import DISORDER, LOST, TWICE, Verdict, verdict
+from tests.real import kafka, toxiproxy
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / ".cache" / "chaos"
+FAKETIME = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/lib*/faketime/libfaketime.so.1")
+SHOWN = 5
+
+
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument(
+        "--seed", type=int, help="the same again; rounds of it that are judged already are not repeated"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="on Kafka")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of faults in a round")
+    parser.add_argument("--legs", default="kafka,sqlite,clock", help="which kinds of rounds")
+    parser.add_argument("--judge-only", type=Path, metavar="DIR", help="judge the kept directory of a round again")
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """0 when nothing is wrong, 1 on any violation, 2 where something is missing."""
+    given = _arguments(words)
+    if given.judge_only is not None:
+        leg = given.judge_only.name.partition("-")[0]
+        return _tell([verdict(given.judge_only, leg, "kept", _commit())])
+    seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
+    print(f"seed {seed}; after an interruption go on with --seed {seed}", file=sys.stderr, flush=True)
+    legs = given.legs.split(",")
+    try:
+        if "kafka" in legs:
+            kafka.fetch()
+            toxiproxy.fetch()
+        library = _faketime() if "clock" in legs else None
+    except kafka.Missing as error:
+        print(error, file=sys.stderr)
+        return 2
+    if "sqlite" in legs and os.geteuid() != 0:
+        print("a full disk is made with mount, which needs root; without it: --legs kafka,clock", file=sys.stderr)
+        return 2
+    rounds = [("kafka", number) for number in range(1, given.rounds + 1)] if "kafka" in legs else []
+    rounds += [(leg, 1) for leg in ("sqlite", "clock") if leg in legs]
+    verdicts = []
+    for number, (leg, of_leg) in enumerate(rounds, 1):
+        print(f"── round {number} of {len(rounds)}: {leg}", file=sys.stderr, flush=True)
+        seconds = given.minutes * 60 if leg == "kafka" else given.minutes * 30
+        verdicts.append(_round(leg, f"{seed}/{leg}/{of_leg}", seconds, library))
+    return _tell(verdicts)
+
+
+def _round(leg: str, seed: str, seconds: float, library: Path | None) -> Verdict:
+    """Play and judge one, or take the verdict that is there already."""
+    kept = KEPT / f"{seed.replace('/', '-')}-{seconds:.0f}s.json"
+    if kept.exists():
+        return Verdict(**json.loads(kept.read_text()))
+    directory = Path(tempfile.mkdtemp(prefix=f"{leg}-", dir=_scratch()))
+    try:
+        play(directory, leg, seed, seconds, library=library)
+        found = verdict(directory, leg, seed, _commit())
+    except Broken as error:
+        print(f"{error}\nkept: {directory}", file=sys.stderr)
+        raise SystemExit(2) from None
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(asdict(found), indent=1))
+    if found.violations:
+        print(f"kept: {directory}   (again: python -m tests.chaos --judge-only {directory})", file=sys.stderr)
+    else:
+        shutil.rmtree(directory)
+    return found
+
+
+def _scratch() -> Path:
+    path = Path(tempfile.gettempdir()) / "certstream-chaos"
+    path.mkdir(exist_ok=True)
+    return path
+
+
+def _commit() -> str:
+    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def _faketime() -> Path:
+    """libfaketime, from Debian's package; raises Missing."""
+    for attempt in range(2):
+        for pattern in FAKETIME:
+            for found in Path("/").glob(pattern[1:]):
+                return found
+        if attempt == 0 and os.geteuid() == 0 and shutil.which("apt-get"):
+            quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run(
+                ["apt-get", "install", "-y", "-qq", "libfaketime"], env=quiet, stdout=sys.stderr, check=False
+            )
+    raise kafka.Missing("the wall clock is moved with libfaketime: as root, apt-get install libfaketime")
+
+
+def _tell(verdicts: Sequence[Verdict]) -> int:
+    """The table, and 1 if anything is wrong."""
+    recovered: dict[str, list[float]] = {}
+    for one in verdicts:
+        for kind, seconds in one.recovered.items():
+            recovered.setdefault(kind, []).extend(seconds)
+    print(f"\n{'fault':<26}{'times':>6}{'recovered in, median':>22}{'longest':>10}")
+    for kind, seconds in sorted(recovered.items(), key=lambda item: -len(item[1])):
+        print(f"{kind:<26}{len(seconds):>6}{median(seconds):>20.1f} s{max(seconds):>8.1f} s")
+    kills = len(recovered.get("kill", []))
+    brokers = sum(len(seconds) for kind, seconds in recovered.items() if kind in BROKERS)
+    print(f"\nkills of the service {kills}, faults of brokers and of the way to them {brokers}")
+    header = f"{'round':<22}{'events':>8}{'calls':>8}{'no progress for':>17}{'lost':>6}{'twice':>6}{'disorder':>9}"
+    print(f"\n{header}{'other':>6}{'most in 1 s':>12}  commit")
+    for one in verdicts:
+        counted = [one.count(kinds) for kinds in (LOST, TWICE, DISORDER)]
+        other = len(one.violations) - sum(counted)
+        numbers = f"{one.events:>8,}{one.calls:>8,}{one.longest:>15.1f} s{counted[0]:>6}{counted[1]:>6}{counted[2]:>9}"
+        print(f"{one.seed:<22}{numbers}{other:>6}{one.most:>12}  {one.commit}")
+    ends = sum((Counter(one.ends) for one in verdicts), Counter[str]())
+    print("\nended by themselves, by exit code: " + (", ".join(f"{c}: {n}" for c, n in sorted(ends.items())) or "none"))
+    wrong = [(one.seed, violation) for one in verdicts for violation in one.violations]
+    for seed, (kind, where, what) in wrong[: SHOWN * 4]:
+        print(f"  ✗ {seed}  {kind}: {where}: {what}"[:600])
+    print(f"\n{len(wrong)} violations" if wrong else "\nno violation")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

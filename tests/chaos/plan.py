@@ -1,0 +1,76 @@
+"""What happens to a round: two tracks of faults, of the service and of what it stands on, drawn from a seed."""
+
+from __future__ import annotations
+
+import random
+from typing import NamedTuple
+
+SERVICE = {"kill": 14, "pause": 2, "second": 1, "zombie": 1}
+"""Faults of the service, and how often each: `kill -9`; suspended; a second instance beside it; one that was
+suspended, was replaced, and wakes up."""
+BROKERS = {
+    "broker kill": 3,
+    "broker pause": 2,
+    "all brokers kill": 1,
+    "connections cut": 2,
+    "latency": 2,
+    "black hole to brokers": 2,
+    "black hole from brokers": 2,
+    "cut after bytes": 2,
+    "right taken": 3,
+    "message size lowered": 1,
+}
+DISK = {"disk full": 1}
+CLOCK = {"clock": 1}
+LONGEST = {
+    "pause": 15.0,
+    "zombie": 14.0,
+    "broker kill": 8.0,
+    "broker pause": 12.0,
+    "all brokers kill": 3.0,
+    "connections cut": 3.0,
+    "disk full": 12.0,
+    "clock": 20.0,
+}
+"""Seconds at most; others: 8."""
+
+
+class Fault(NamedTuple):
+    """`gap` seconds after the fault before it was over, for `length` seconds. `pick` (0 to 1) says which, how much."""
+
+    gap: float
+    kind: str
+    length: float
+    pick: float
+
+
+class Plan(NamedTuple):
+    """The faults of the service, and of what it stands on; each track one after the other."""
+
+    service: tuple[Fault, ...]
+    ground: tuple[Fault, ...]
+
+
+def draw(seed: str, leg: str, seconds: float) -> Plan:
+    """Faults for so many seconds. `leg`: "kafka", "sqlite" or "clock"."""
+    chance = random.Random(seed)
+    ground = {"kafka": BROKERS, "sqlite": DISK, "clock": CLOCK}[leg]
+    service = SERVICE if leg == "kafka" else {kind: SERVICE[kind] for kind in ("kill", "pause")}
+    return Plan(_track(chance, service, seconds, (1.0, 24.0)), _track(chance, ground, seconds, (4.0, 16.0)))
+
+
+def _track(
+    chance: random.Random, weights: dict[str, int], seconds: float, gaps: tuple[float, float]
+) -> tuple[Fault, ...]:
+    """Every kind once first, in any order, if there is time; then by weight."""
+    first = chance.sample(sorted(weights), len(weights))
+    found: list[Fault] = []
+    now = 0.0
+    while True:
+        kind = first.pop() if first else chance.choices(list(weights), list(weights.values()))[0]
+        longest = LONGEST.get(kind, 8.0)
+        fault = Fault(chance.uniform(*gaps), kind, chance.uniform(longest / 4, longest), chance.random())
+        now += fault.gap + fault.length
+        if now > seconds:
+            return tuple(found)
+        found.append(fault)

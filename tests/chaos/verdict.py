@@ -1,0 +1,115 @@
+"""What a round came to: the verdict of `tests.verify`, and how long it went without progress."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from tests.chaos.driver import Ended, Happened
+from tests.schemas.validate import problems, problems_of
+from tests.verify.history import Case, Record, Run, Violation, load_answers, load_truth
+from tests.verify.judge import BY_CLOCK, judge
+from tests.verify.readers import load
+
+LOST = frozenset(
+    {"lost version", "lost deletion", "missed threshold", "missed expired", "late", "copy missing", "inventory", "pem"}
+)
+TWICE = frozenset({"duplicate", "copy extra", "baseline", "lineage"})
+DISORDER = frozenset({"sequence", "prevhash", "certprevhash", "copy order", "copy differs", "partition"})
+
+
+@dataclass
+class Verdict:
+    """JSON-friendly. Times in seconds."""
+
+    leg: str
+    seed: str
+    commit: str
+    seconds: float
+    events: int
+    calls: int
+    most: int
+    """arrivals in the fullest second"""
+    longest: float
+    """without a committed event, while changes went on"""
+    recovered: dict[str, list[float]]
+    """by kind of fault: from its end to the next committed event"""
+    ends: dict[str, int]
+    """exit codes of processes that ended by themselves"""
+    violations: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def count(self, kinds: frozenset[str]) -> int:
+        """Violations of these kinds."""
+        return sum(kind in kinds for kind, _, _ in self.violations)
+
+
+def verdict(directory: Path, leg: str, seed: str, commit: str) -> Verdict:
+    """Judge what `driver.play` left."""
+    ended = json.loads((directory / "ended.json").read_text())
+    ended = Ended(**{**ended, "happened": [Happened(*one) for one in ended["happened"]]})
+    records = tuple(load(directory / "records.db"))
+    case = Case(
+        changes=load_truth(directory / "truth.jsonl"),
+        calls=load_answers(directory / "answers.jsonl"),
+        records=records,
+        runs=(Run(ended.settled, ended.end),),
+        end=ended.end,
+        thresholds=("25%", "120s", "60s", "20s"),
+        valid=lambda topic, value: problems(value) if topic == "events" else problems_of(topic, value),
+        partitions=ended.partitions,
+        problems=tuple(ended.problems),
+    )
+    report = judge(case)
+    violations = [one for one in report.violations if not _excused(one, leg)]
+    commits = _commits(records)
+    return Verdict(
+        leg=leg,
+        seed=seed,
+        commit=commit,
+        seconds=ended.end - case.calls[0].arrival if case.calls else 0.0,
+        events=report.counts.get("events", len(commits)),
+        calls=report.counts.get("calls", 0),
+        most=_most(case),
+        longest=_longest(commits, ended.settled),
+        recovered=_recovered(commits, ended),
+        ends=ended.ends,
+        violations=[(one.kind, one.where, one.what) for one in violations],
+    )
+
+
+def _excused(one: Violation, leg: str) -> bool:
+    """`paused` is what an account says whose journal was away; the rest means nothing under a wrong clock."""
+    if leg == "clock" and one.kind in BY_CLOCK:
+        return True
+    return one.kind == "health" and '"state":"paused"' in one.what
+
+
+def _commits(records: tuple[Record, ...]) -> list[float]:
+    """When events were written, Unix seconds."""
+    stamps = (one.timestamp for one in records if one.topic == "events" and one.timestamp is not None)
+    return sorted(stamp / 1000 for stamp in stamps)
+
+
+def _most(case: Case) -> int:
+    arrivals = sorted(call.arrival_mono for call in case.calls if call.action != "GetCallerIdentity")
+    return max((bisect_right(arrivals, arrivals[at] + 0.999999) - at for at in range(len(arrivals))), default=0)
+
+
+def _longest(commits: list[float], until: float) -> float:
+    during = [one for one in commits if one <= until]
+    return max((later - earlier for earlier, later in pairwise(during)), default=0.0)
+
+
+def _recovered(commits: list[float], ended: Ended) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for kind, _, over in ended.happened:
+        at = bisect_right(commits, over)
+        if at < len(commits):
+            found[kind].append(round(commits[at] - over, 3))
+        else:
+            found[kind].append(round(ended.end - over, 3))
+    return dict(found)
