@@ -137,8 +137,11 @@ def _tell(verdicts: Sequence[Verdict]) -> int:
     ends = sum((Counter(one.ends) for one in verdicts), Counter[str]())
     print("\nended by themselves, by exit code: " + (", ".join(f"{c}: {n}" for c, n in sorted(ends.items())) or "none"))
     wrong = [(one.seed, violation) for one in verdicts for violation in one.violations]
-    for seed, (kind, where, what) in wrong[: SHOWN * 4]:
-        print(f"  ✗ {seed}  {kind}: {where}: {what}"[:600])
+    shown = Counter[str]()
+    for seed, (kind, where, what) in wrong:
+        shown[kind] += 1
+        if shown[kind] <= SHOWN:
+            print(f"  ✗ {seed}  {kind}: {where}: {what}"[:400])
     print(f"\n{len(wrong)} violations" if wrong else "\nno violation")
     return 1 if wrong else 0
 

