@@ -23,7 +23,6 @@ from tests.real import kafka, toxiproxy
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / ".cache" / "chaos"
-FAKETIME = ("/usr/lib/*/faketime/libfaketime.so.1", "/usr/lib*/faketime/libfaketime.so.1")
 SHOWN = 5
 
 
@@ -32,7 +31,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seed", type=int, help="the same again; rounds of it that are judged already are not repeated"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="on Kafka")
+    parser.add_argument("--rounds", type=int, default=6, help="on Kafka")
     parser.add_argument("--minutes", type=float, default=10.0, help="of faults in a round")
     parser.add_argument("--legs", default="kafka,sqlite,clock", help="which kinds of rounds")
     parser.add_argument("--judge-only", type=Path, metavar="DIR", help="judge the kept directory of a round again")
@@ -52,7 +51,6 @@ def main(words: Sequence[str] | None = None) -> int:
         if "kafka" in legs:
             kafka.fetch()
             toxiproxy.fetch()
-        library = _faketime() if "clock" in legs else None
     except kafka.Missing as error:
         print(error, file=sys.stderr)
         return 2
@@ -65,18 +63,18 @@ def main(words: Sequence[str] | None = None) -> int:
     for number, (leg, of_leg) in enumerate(rounds, 1):
         print(f"── round {number} of {len(rounds)}: {leg}", file=sys.stderr, flush=True)
         seconds = given.minutes * 60 if leg == "kafka" else given.minutes * 30
-        verdicts.append(_round(leg, f"{seed}/{leg}/{of_leg}", seconds, library))
+        verdicts.append(_round(leg, f"{seed}/{leg}/{of_leg}", seconds))
     return _tell(verdicts)
 
 
-def _round(leg: str, seed: str, seconds: float, library: Path | None) -> Verdict:
+def _round(leg: str, seed: str, seconds: float) -> Verdict:
     """Play and judge one, or take the verdict that is there already."""
     kept = KEPT / f"{seed.replace('/', '-')}-{seconds:.0f}s.json"
     if kept.exists():
         return Verdict(**json.loads(kept.read_text()))
     directory = Path(tempfile.mkdtemp(prefix=f"{leg}-", dir=_scratch()))
     try:
-        play(directory, leg, seed, seconds, library=library)
+        play(directory, leg, seed, seconds)
         found = verdict(directory, leg, seed, _commit())
     except Broken as error:
         print(f"{error}\nkept: {directory}", file=sys.stderr)
@@ -99,20 +97,6 @@ def _scratch() -> Path:
 def _commit() -> str:
     words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-
-
-def _faketime() -> Path:
-    """libfaketime, from Debian's package; raises Missing."""
-    for attempt in range(2):
-        for pattern in FAKETIME:
-            for found in Path("/").glob(pattern[1:]):
-                return found
-        if attempt == 0 and os.geteuid() == 0 and shutil.which("apt-get"):
-            quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-            subprocess.run(
-                ["apt-get", "install", "-y", "-qq", "libfaketime"], env=quiet, stdout=sys.stderr, check=False
-            )
-    raise kafka.Missing("the wall clock is moved with libfaketime: as root, apt-get install libfaketime")
 
 
 def _tell(verdicts: Sequence[Verdict]) -> int:
