@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,11 +30,12 @@ SHOWN = 5
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument(
-        "--seed", type=int, help="the same again; rounds of it that are judged already are not repeated"
+        "--seed", type=int, help="the same again; rounds judged already, at the same commit, are not repeated"
     )
     parser.add_argument("--rounds", type=int, default=6, help="on Kafka")
     parser.add_argument("--minutes", type=float, default=10.0, help="of faults in a round")
     parser.add_argument("--legs", default="kafka,sqlite,clock", help="which kinds of rounds")
+    parser.add_argument("--fresh", action="store_true", help="repeat also what is judged already")
     parser.add_argument("--judge-only", type=Path, metavar="DIR", help="judge the kept directory of a round again")
     return parser.parse_args(words)
 
@@ -41,6 +43,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> int:
     """0 when nothing is wrong, 1 on any violation, 2 where something is missing."""
     given = _arguments(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # what was started is stopped
     if given.judge_only is not None:
         leg = given.judge_only.name.partition("-")[0]
         return _tell([verdict(given.judge_only, leg, "kept", _commit())])
@@ -63,14 +66,14 @@ def main(words: Sequence[str] | None = None) -> int:
     for number, (leg, of_leg) in enumerate(rounds, 1):
         print(f"── round {number} of {len(rounds)}: {leg}", file=sys.stderr, flush=True)
         seconds = given.minutes * 60 if leg == "kafka" else given.minutes * 30
-        verdicts.append(_round(leg, f"{seed}/{leg}/{of_leg}", seconds))
+        verdicts.append(_round(leg, f"{seed}/{leg}/{of_leg}", seconds, fresh=given.fresh))
     return _tell(verdicts)
 
 
-def _round(leg: str, seed: str, seconds: float) -> Verdict:
-    """Play and judge one, or take the verdict that is there already."""
-    kept = KEPT / f"{seed.replace('/', '-')}-{seconds:.0f}s.json"
-    if kept.exists():
+def _round(leg: str, seed: str, seconds: float, *, fresh: bool) -> Verdict:
+    """Play and judge one, or take the verdict of this commit that is there already."""
+    kept = KEPT / f"{_commit()}-{seed.replace('/', '-')}-{seconds:.0f}s.json"
+    if kept.exists() and not fresh:
         return Verdict(**json.loads(kept.read_text()))
     directory = Path(tempfile.mkdtemp(prefix=f"{leg}-", dir=_scratch()))
     try:

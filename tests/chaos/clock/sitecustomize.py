@@ -1,7 +1,7 @@
 """Python reads this first where it lies on PYTHONPATH: wall time is off by what a file says; other clocks stay right.
 
-libfaketime does not serve: with monotonic time left alone, its `clock_nanosleep` fails, and `time.sleep` with it. So what
-C code reads is not moved; certstream reads `time.time_ns` alone.
+libfaketime does not serve: with monotonic time left alone, its `clock_nanosleep` fails, and `time.sleep` with it. So
+what C code reads is not moved; certstream reads `time.time_ns` alone.
 """
 
 import os
