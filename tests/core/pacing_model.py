@@ -14,6 +14,7 @@ from certstream.core.pacing import SECOND, Slots
 DEADLINE = 5.0
 Path = Callable[[float, random.Random], tuple[float, float]]
 """(time, dice) → to the server, and back."""
+At = Callable[[float, Callable[[float], None]], None]
 
 
 class Limiter(Protocol):
@@ -95,9 +96,9 @@ class Credited(Ours):
 
 @dataclass(slots=True)
 class Trouble:
-    """How often, per call: the answer is `lost`; the call is `cancelled` by its caller. `stalls`: how often a second the
-    process does not run, for up to `stalled` seconds: what has come meanwhile is noticed late. `foreign`: another tool's
-    calls a second, so that the server throttles."""
+    """How often, per call: the answer is `lost`; the call is `cancelled` by its caller. `stalls`: how often a second
+    the process does not run, for up to `stalled` seconds: what has come meanwhile is noticed late. `foreign`: calls a
+    second of another tool, so that the server throttles."""
 
     lost: float = 0.0
     cancelled: float = 0.0
@@ -145,23 +146,17 @@ class Model:
         self.arrivals.sort()
         return self
 
-    def _send(
-        self,
-        now: float,
-        dice: random.Random,
-        at: Callable[[float, Callable[[float], None]], None],
-        foreign: list[float],
-    ) -> None:
+    def _send(self, now: float, dice: random.Random, at: At, foreign: list[float]) -> None:
         self.sent.append(now)
         there, back = self.path(now, dice)
         given_up = now + (dice.random() * (there + back) if dice.random() < self.trouble.cancelled else DEADLINE)
         lost = dice.random() < self.trouble.lost
         arrives = now + there
-        if arrives <= given_up:  # a connection that was reset delivers nothing any more
+        if arrives <= given_up:
             self.arrivals.append(arrives)
         answer = float("inf") if lost else arrives + back
         if answer > given_up:
-            at(given_up, lambda noticed: self.limiter.cancelled(noticed, now))
+            at(given_up, lambda noticed: self._reset(noticed, now, given_up, arrives))
             return
         if any(True for one in foreign if arrives - 1 < one <= arrives) and self._full(arrives, foreign):
             self.throttled += 1
@@ -169,6 +164,12 @@ class Model:
             return
         self.trips.append(there + back)
         at(answer, lambda noticed: self.limiter.give_back(noticed, now))
+
+    def _reset(self, noticed: float, sent: float, given_up: float, arrives: float) -> None:
+        """Nothing is delivered any more from when the connection is reset, which a process that stood still did late."""
+        if given_up < arrives <= noticed:
+            self.arrivals.append(arrives)
+        self.limiter.cancelled(noticed, sent)
 
     def _full(self, arrives: float, foreign: list[float]) -> bool:
         ours = sum(arrives - 1 < one <= arrives for one in self.arrivals[-20:])
