@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka toxiproxy verify-main simulate chaos mutants bench lock format clean help
+.PHONY: demo test check kafka toxiproxy verify-main simulate chaos pacing mutants bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -51,6 +51,9 @@ simulate: $(VENV)/dev.stamp  ## histories with faults in virtual time, judged: S
 
 chaos: kafka toxiproxy  ## an hour of kill -9 and faults on three real brokers, a disk and a clock, judged independently
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+pacing: toxiproxy  ## never eleven over real sockets: a delaying proxy, a thousand SIGSTOPs
+	@$(BIN)/python -m tests.pacing $(ARGS)
 
 mutants: $(VENV)/dev.stamp  ## known bugs, each of which the simulation must find
 	@$(BIN)/python -m tests.simulation.mutants $(ARGS)

@@ -166,7 +166,7 @@ class Model:
         at(answer, lambda noticed: self.limiter.give_back(noticed, now))
 
     def _reset(self, noticed: float, sent: float, given_up: float, arrives: float) -> None:
-        """Nothing is delivered any more from when the connection is reset, which a process that stood still did late."""
+        """A connection that was reset delivers nothing; a process that stood still resets it late."""
         if given_up < arrives <= noticed:
             self.arrivals.append(arrives)
         self.limiter.cancelled(noticed, sent)
