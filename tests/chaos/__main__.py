@@ -108,12 +108,15 @@ def _tell(verdicts: Sequence[Verdict]) -> int:
     for one in verdicts:
         for kind, seconds in one.recovered.items():
             recovered.setdefault(kind, []).extend(seconds)
-    print(f"\n{'fault':<26}{'times':>6}{'recovered in, median':>22}{'longest':>10}")
-    for kind, seconds in sorted(recovered.items(), key=lambda item: -len(item[1])):
-        print(f"{kind:<26}{len(seconds):>6}{median(seconds):>20.1f} s{max(seconds):>8.1f} s")
-    kills = len(recovered.get("kill", []))
-    brokers = sum(len(seconds) for kind, seconds in recovered.items() if kind in BROKERS)
-    print(f"\nkills of the service {kills}, faults of brokers and of the way to them {brokers}")
+    times = sum((Counter(one.times) for one in verdicts), Counter[str]())
+    print(f"\n{'fault':<26}{'times':>6}{'alone':>7}{'recovered in, median':>22}{'longest':>10}")
+    for kind, count in times.most_common():
+        alone = recovered.get(kind, [])
+        told = f"{median(alone):>20.1f} s{max(alone):>8.1f} s" if alone else ""
+        print(f"{kind:<26}{count:>6}{len(alone):>7}{told}")
+    print("alone: nothing else failed before the next event was committed; after a kill nobody calls for 11 s")
+    brokers = sum(count for kind, count in times.items() if kind in BROKERS)
+    print(f"\nkills of the service {times['kill']}, faults of brokers and of the way to them {brokers}")
     header = f"{'round':<22}{'events':>8}{'calls':>8}{'no progress for':>17}{'lost':>6}{'twice':>6}{'disorder':>9}"
     print(f"\n{header}{'other':>6}{'most in 1 s':>12}  commit")
     for one in verdicts:

@@ -56,7 +56,7 @@ def draw(seed: str, leg: str, seconds: float) -> Plan:
     chance = random.Random(seed)
     ground = {"kafka": BROKERS, "sqlite": DISK, "clock": CLOCK}[leg]
     service = SERVICE if leg == "kafka" else {kind: SERVICE[kind] for kind in ("kill", "pause")}
-    return Plan(_track(chance, service, seconds, (1.0, 18.0)), _track(chance, ground, seconds, (4.0, 16.0)))
+    return Plan(_track(chance, service, seconds, (1.0, 24.0)), _track(chance, ground, seconds, (4.0, 16.0)))
 
 
 def _track(
