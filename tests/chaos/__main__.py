@@ -43,7 +43,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
 def main(words: Sequence[str] | None = None) -> int:
     """0 when nothing is wrong, 1 on any violation, 2 where something is missing."""
     given = _arguments(words)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))  # what was started is stopped
+    signal.signal(signal.SIGTERM, _stop)
     if given.judge_only is not None:
         leg = given.judge_only.name.partition("-")[0]
         return _tell([verdict(given.judge_only, leg, "kept", _commit())])
@@ -68,6 +68,12 @@ def main(words: Sequence[str] | None = None) -> int:
         seconds = given.minutes * 60 if leg == "kafka" else given.minutes * 30
         verdicts.append(_round(leg, f"{seed}/{leg}/{of_leg}", seconds, fresh=given.fresh))
     return _tell(verdicts)
+
+
+def _stop(*_: object) -> None:
+    """Stop what was started; `make` passes the signal on once more."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(130)
 
 
 def _round(leg: str, seed: str, seconds: float, *, fresh: bool) -> Verdict:
