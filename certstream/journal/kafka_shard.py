@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Self
+from typing import Any, Self
 
 from aiokafka import TopicPartition
 
@@ -177,7 +177,7 @@ class KafkaShard:
                 await reader.begin(self._start())
                 async for records in reader.until(self._part, end):
                     for record in records:
-                        self._judge(record.key, record.value, record.offset)
+                        self._judge(record)
         except Fenced:
             await self._drop()
             raise
@@ -192,17 +192,17 @@ class KafkaShard:
                 if not own(key):
                     self._apply(key, record.value)
                 else:
-                    self._judge(key, record.value, record.offset)
+                    self._judge(record)
                     if key == Mark.key(self._number):
                         self._copy = record.value
                 self._position = record.offset + 1
         self._position = await reader.position(self._part)
 
-    def _judge(self, key: bytes | None, value: bytes | None, offset: int) -> None:
-        if key != self._claim.key or value is None or self._first_barrier is None:
+    def _judge(self, record: Any) -> None:
+        if record.key != self._claim.key or record.value is None or self._first_barrier is None:
             return
-        row = Row.read(value)
-        if offset < self._first_barrier:
+        row = Row.read(record.value)
+        if record.offset < self._first_barrier:
             self._before = row
         elif row.nonce != self._claim.nonce:
             raise self._fenced(f"{row.owner} owns it now")
