@@ -30,6 +30,8 @@ def _arguments() -> argparse.Namespace:
     words = parser.parse_args()
     if min(words.rounds, words.events, words.commits, *words.sizes) < 1 or min(words.rows) < 1000:
         parser.error("at least 1 round, event and commit, and 1000 rows")
+    if words.events < max(words.sizes):
+        parser.error("a round of `publish` has at least one commit of every size")
     return words
 
 

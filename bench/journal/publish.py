@@ -126,12 +126,13 @@ async def run(broker: Broker, *, events: int, sizes: Sequence[int], rounds: int)
         for each in sizes:
             progress(f"publish: making {events:,} events in commits of {each:,}")
             wanted = list(commits(events, each=each))
-            size = sum(len(put.value or b"") for puts in wanted for put in puts) // events
+            written = each * len(wanted)
+            size = sum(len(put.value or b"") for puts in wanted for put in puts) // written
             rates: dict[str, list[float]] = {name: [] for name in contenders}
             for turn in range(rounds + 1):
                 names = list(contenders)
                 for name in names[turn % 3 :] + names[: turn % 3]:
-                    rate = await _rate(contenders[name], wanted, events)
+                    rate = await _rate(contenders[name], wanted, written)
                     progress(f"publish, {each:,} a commit: round {turn} of {rounds}, {name}: {rate:,.0f} events/s")
                     if turn:
                         rates[name].append(rate)

@@ -74,12 +74,11 @@ def rows(count: int, *, real: int, each: int) -> Iterator[Commit]:
     """Rows of `state` of an account with `count` certificates, and its head, in commits of `each`.
 
     `real` certificates are observed; their rows stand for all others too, under identifiers, hashes and subjects of
-    their own and with the image as it is (making a million real certificates would take an hour's half). They were set
+    their own and with the image as it is (making a million real records takes eight minutes). They were set
     yesterday: what is younger than two minutes would be remembered as a fact as well.
     """
     account = ledger()
     account.head = begin(account.settings, lineage="0" * 16)
-    known: list[Row] = []
     records = _records(min(real, count), 1)
     for number in itertools.count(1):
         part = list(itertools.islice(records, 1000))
@@ -88,8 +87,8 @@ def rows(count: int, *, real: int, each: int) -> Iterator[Commit]:
         _observed(account, part, 1000.0 + number)
     known = [row for _, _, row in account.inventory.live()]
     made = (_like(known[number % len(known)], number) for number in range(count))
-    while part_of := list(itertools.islice(made, each)):
-        yield part_of
+    while some := list(itertools.islice(made, each)):
+        yield some
     head = msgspec.structs.replace(account.head, sequence=count, live=count, baselined=account.head.time)
     yield [Put(STATE, key_of(ACCOUNT), encode(head))]
 
