@@ -26,7 +26,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=20_000, help="of a round of `publish`")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 100], help="events a transaction of `publish`")
     parser.add_argument("--commits", type=int, default=200, help="of a round of `visible`, and of one of `embedded`")
-    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000], help="of `restore`")
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000], help="of `restore`")
+    parser.add_argument("--full", action="store_true", help="`restore` with a million rows too: five minutes more")
     words = parser.parse_args()
     if min(words.rounds, words.events, words.commits, *words.sizes) < 1 or min(words.rows) < 1000:
         parser.error("at least 1 round, event and commit, and 1000 rows")
@@ -48,7 +49,9 @@ async def _run(words: argparse.Namespace) -> list[Report]:
     on_kafka: dict[str, Callable[[Broker], Coroutine[object, object, Report]]] = {
         "publish": lambda broker: publish.run(broker, events=words.events, sizes=words.sizes, rounds=words.rounds),
         "visible": lambda broker: visible.run(broker, count=words.commits, rounds=words.rounds),
-        "restore": lambda broker: restore.run(broker, sizes=tuple(words.rows), rounds=words.rounds),
+        "restore": lambda broker: restore.run(
+            broker, sizes=(*words.rows, *([1_000_000] if words.full else [])), rounds=words.rounds
+        ),
     }
     if any(name in on_kafka for name in wanted):
         progress("starting a Kafka")
