@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka toxiproxy verify-main simulate chaos pacing mutants bench lock format clean help
+.PHONY: demo test check kafka toxiproxy verify-main simulate chaos pacing mutants bench bench-journal lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -60,6 +60,9 @@ mutants: $(VENV)/dev.stamp  ## known bugs, each of which the simulation must fin
 
 bench: $(VENV)/dev.stamp  ## ratios against named peers, in one run
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-journal: kafka  ## the journal, on a real Kafka and on SQLite: ratios against named peers, in one run
+	@$(BIN)/python -m bench.journal $(ARGS)
 
 format: $(VENV)/dev.stamp  ## rewrite in the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from collections.abc import Callable
 
 from bench import pacing, unchanged
-from bench.result import Report, progress_over
+from bench.result import Report, machine, progress_over
 
 
 def _arguments() -> argparse.Namespace:
@@ -40,12 +38,10 @@ def main() -> int:
             progress_over()
             if not words.json:
                 print(reports[-1].text(), flush=True)
-    python = f"{platform.system()}, Python {platform.python_version()}"
-    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {python}"
     if words.json:
-        print(json.dumps({"machine": machine, **{report.name: report.plain() for report in reports}}, indent=2))
+        print(json.dumps({"machine": machine(), **{report.name: report.plain() for report in reports}}, indent=2))
     else:
-        print(f"on {machine}")
+        print(f"on {machine()}")
     missed = [name for report in reports for name in report.missed]
     if missed:
         print("missed: " + "; ".join(missed), file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -73,6 +75,12 @@ class Report:
     @property
     def missed(self) -> list[str]:
         return [f"{self.name}: {value.name}" for value in self.values if value.missed]
+
+
+def machine() -> str:
+    """Where the numbers come from: cores, load, system, Python."""
+    python = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {python}"
 
 
 def progress(text: str) -> None:

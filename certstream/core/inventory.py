@@ -17,6 +17,11 @@ from certstream.core.normal import identifier_of
 from certstream.core.rows import RAW, Row, decode_row, encode
 
 
+def own_size(value: bytes) -> bytes:
+    """A copy of its own size: what an encoder returns holds on to its buffer."""
+    return bytes(memoryview(value))
+
+
 class Inventory:
     """Rows of one account by number and identifier; and which one a record is, told by its hash."""
 
@@ -92,8 +97,7 @@ class Inventory:
         return decode_row(self._values[number])
 
     def put(self, identifier: str, value: bytes) -> int:
-        """Replace or add a row, given in its encoded form; its number."""
-        value = bytes(memoryview(value))  # a copy of its own size: what an encoder returns holds on to its buffer
+        """Replace or add a row, given in its encoded form (`own_size`, where an encoder made it); its number."""
         slot = self._slot(identifier)
         if self._table[slot]:
             number = self._table[slot] - 1
@@ -108,16 +112,20 @@ class Inventory:
         return len(self._values) - 1
 
     def _grow(self) -> None:
-        self._table = array("I", bytes(8 * len(self._table)))
-        for number, identifier in enumerate(self._identifiers):
-            self._table[self._slot(identifier)] = number + 1
+        self._table = table = array("I", bytes(8 * len(self._table)))
+        mask = len(table) - 1
+        for number, identifier in enumerate(self._identifiers, 1):
+            at = hash(identifier) & mask
+            while table[at]:  # somebody else's, always: each is entered once
+                at = at + 1 & mask
+            table[at] = number
 
     def alias(self, raw: bytes, number: int) -> None:
         """The same content came in other JSON text (order of keys, white space): know it by that from now on.
 
         Memory only: nothing is written when nothing changed.
         """
-        self._values[number] = bytes(memoryview(encode(msgspec.structs.replace(self.row(number), raw=raw))))
+        self._values[number] = own_size(encode(msgspec.structs.replace(self.row(number), raw=raw)))
 
     def live(self) -> Iterator[tuple[int, str, Row]]:
         """Every row that is not gone, decoded: about 1 µs each."""

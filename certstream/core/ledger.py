@@ -17,7 +17,7 @@ import msgspec
 from certstream.core.anchor import Anchor
 from certstream.core.errors import Fatal
 from certstream.core.expiry import due, next_due
-from certstream.core.inventory import Inventory
+from certstream.core.inventory import Inventory, own_size
 from certstream.core.packed import Calendar, Subjects
 from certstream.core.rows import Head, Row, decode_head, decode_row, encode
 from certstream.core.times import Threshold
@@ -171,7 +171,7 @@ class Ledger:
         """The journal has it: take a committed draft over. `now` in Unix milliseconds."""
         self.head = head
         for identifier, row in rows.items():
-            self._plan(self._put(identifier, row, encode(row)), row, now)
+            self._plan(self._put(identifier, row, own_size(encode(row))), row, now)
         self.facts.update(facts)
         self.moves += moves
 

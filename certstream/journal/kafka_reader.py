@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
@@ -18,6 +18,8 @@ from certstream.journal.kafka_log import Causes
 from certstream.ports import JournalAway
 
 _POLL_MS = 100
+_SLICE = 200
+"""Records of a restore between two turns of everybody else."""
 _SETTLE = 2.0
 """Seconds without a record after which an open transaction of somebody else is no longer waited for."""
 
@@ -61,20 +63,25 @@ class Reader:
     async def some(self) -> list[Stored]:
         """The next records; none when none came within a tenth of a second (the position may have moved even then:
         transaction markers, aborted records)."""
+        return [self._stored(record) for record in await self._fetched()]
+
+    async def _fetched(self) -> list[Any]:
         with self.told():
             fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
         # Fetched records may be at hand again and again: the others' turn comes here.
         await asyncio.sleep(0)
-        return [self._stored(record) for records in fetched.values() for record in records]
+        return [record for records in fetched.values() for record in records]
 
-    async def until(self, part: TopicPartition, end: int) -> AsyncGenerator[Stored, None]:
-        """Records of one partition until the position has reached `end`. JournalAway when `start_timeout` seconds
-        bring nothing new."""
+    async def until(self, part: TopicPartition, end: int) -> AsyncGenerator[Sequence[Any], None]:
+        """Records of one partition, a few at a time and as aiokafka has them (`key`, `value`, `offset`), until the
+        position has reached `end`. JournalAway when `start_timeout` seconds bring nothing new."""
         loop = asyncio.get_running_loop()
         reached, moved = await self.position(part), loop.time()
         while reached < end:
-            for record in await self.some():
-                yield record
+            fetched = await self._fetched()
+            for first in range(0, len(fetched), _SLICE):
+                yield fetched[first : first + _SLICE]
+                await asyncio.sleep(0)  # aiokafka asks for the next ones only now, and they come while these are used
             at = await self.position(part)
             if at > reached:
                 reached, moved = at, loop.time()

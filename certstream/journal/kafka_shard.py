@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Self
+from typing import Any, Self
 
 from aiokafka import TopicPartition
 
 from certstream.core.errors import Fatal
-from certstream.core.wire import STATE, Put, Stored
+from certstream.core.wire import STATE, Put
 from certstream.journal.copying_records import Mark, refuse_incomplete
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.kafka_connect import reason
@@ -175,8 +175,9 @@ class KafkaShard:
             async with self._reader() as reader:
                 end = (await reader.ends())[self._part]
                 await reader.begin(self._start())
-                async for record in reader.until(self._part, end):
-                    self._judge(record)
+                async for records in reader.until(self._part, end):
+                    for record in records:
+                        self._judge(record)
         except Fenced:
             await self._drop()
             raise
@@ -185,16 +186,19 @@ class KafkaShard:
 
     async def _read(self, reader: Reader, end: int) -> None:
         """Apply what is committed before `end`, and a little more perhaps; Fenced at a foreign row."""
-        async for record in reader.until(self._part, end):
-            self._judge(record)
-            if record.key == Mark.key(self._number):
-                self._copy = record.value
-            if not own(record.key):
-                self._apply(record.key, record.value)
-            self._position = record.offset + 1
+        async for records in reader.until(self._part, end):
+            for record in records:
+                key = record.key or b""
+                if not own(key):
+                    self._apply(key, record.value)
+                else:
+                    self._judge(record)
+                    if key == Mark.key(self._number):
+                        self._copy = record.value
+                self._position = record.offset + 1
         self._position = await reader.position(self._part)
 
-    def _judge(self, record: Stored) -> None:
+    def _judge(self, record: Any) -> None:
         if record.key != self._claim.key or record.value is None or self._first_barrier is None:
             return
         row = Row.read(record.value)
