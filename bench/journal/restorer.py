@@ -60,7 +60,7 @@ class Restored:
     def known(self) -> None:
         """Check it and build its calendar."""
         assert self.ledger is not None
-        self.ledger.check()
+        self.ledger.check(now=time.monotonic(), wall=_wall())
         self.ledger.schedule(_wall())
 
     def drop(self) -> None:

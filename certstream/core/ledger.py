@@ -102,21 +102,26 @@ class Ledger:
             self.head = decode_head(value)
         elif identifier.startswith("/"):
             self.quarantined.add(_mark(identifier[1:]))
+        elif not self.scheduled:
+            self._store(identifier, value)  # the last one of each is looked into by `check`
         else:
             row = decode_row(value)
             number = self._put(identifier, row, value)
-            if self.scheduled:
-                self._plan(number, row, wall)
-            age = max(0.0, (wall - row.at) / 1000)
-            if age < RECENT:
-                self.facts[identifier] = Fact(now - age, now - age)
+            self._plan(number, row, wall)
+            self._recall(identifier, row, now, wall)
 
-    def check(self) -> None:
-        """Raises Fatal for a memory that no history of ours can have left: torn, or put together from two."""
+    def check(self, *, now: float, wall: int) -> None:
+        """Take in what was restored. Times as for `restore`.
+
+        Raises Fatal for a memory that no history of ours can have left: torn, or put together from two.
+        """
         newest = live = 0
         lineages: set[int] = set()
         for number in range(len(self.inventory)):
             row = self.inventory.row(number)
+            if not row.gone:
+                self.subjects.add(row.subject, number)
+            self._recall(self.inventory.identifier(number), row, now, wall)
             newest = max(newest, row.sequence)
             live += not row.gone
             lineages.add(row.lineage)
@@ -135,10 +140,20 @@ class Ledger:
             f"the account a new name"
         )
 
-    def _put(self, identifier: str, row: Row, value: bytes) -> int:
+    def _recall(self, identifier: str, row: Row, now: float, wall: int) -> None:
+        """What was established a moment before this process began may still be contradicted by a replica that lags."""
+        age = max(0.0, (wall - row.at) / 1000)
+        if age < RECENT:
+            self.facts[identifier] = Fact(now - age, now - age)
+
+    def _store(self, identifier: str, value: bytes) -> int:
         number = self.inventory.put(identifier, value)
         if number >= len(self.shown):
             self.shown.append(0)
+        return number
+
+    def _put(self, identifier: str, row: Row, value: bytes) -> int:
+        number = self._store(identifier, value)
         if not row.gone:
             self.subjects.add(row.subject, number)
         return number
@@ -147,20 +162,23 @@ class Ledger:
         """Build the calendar anew: after a restore, or when the thresholds changed. `now` in Unix milliseconds."""
         if not self.scheduled and self.head is not None:
             self.newest = self.head.time or max(self.head.began, 0) or now
-        self.calendar, self.scheduled = Calendar(), True
-        for number, _, row in self.inventory.live():
-            self._plan(number, row, now)
-        self.calendar.settle()
+        moments = ((self._moment(row, now), number) for number, _, row in self.inventory.live())
+        self.calendar = Calendar((when, number) for when, number in moments if when is not None)
+        self.scheduled = True
 
     def _plan(self, number: int, row: Row, now: int) -> None:
+        when = self._moment(row, now)
+        if when is not None:
+            self.calendar.add(when, number)
+
+    def _moment(self, row: Row, now: int) -> int | None:
+        """When something about a row is to be told next, Unix milliseconds."""
         if row.gone or self.head is None:
-            return
+            return None
         thresholds = self.settings.thresholds
         untold = due(row, thresholds, self.head.thresholds, now)
         # By when it passed, not by `now`: a clock that is wrong now must not hide it when it is right again.
-        when = untold.moment if untold is not None else next_due(row, thresholds, now)
-        if when is not None:
-            self.calendar.add(when, number)
+        return untold.moment if untold is not None else next_due(row, thresholds, now)
 
     def plan(self, numbers: Sequence[int], now: int) -> None:
         """Enter rows into the calendar again, whose entries were taken out. `now` in Unix milliseconds."""

@@ -120,7 +120,7 @@ async def open_shard(
         try:
             shard = await journal.open(number, apply)
             try:
-                await _begin(journal, shard, entries, clock.wall())
+                await _begin(journal, shard, entries, clock)
             except (JournalAway, JournalDoubt):
                 await shard.close(release=False)
                 raise
@@ -133,9 +133,9 @@ async def open_shard(
             return shard
 
 
-async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], now: int) -> None:
+async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], clock: Clock) -> None:
     """Commit the heads where they are new or changed; then the accounts are known, and their calendars are built."""
-    heads = [await _head(journal, shard, entry) for entry in entries]
+    heads = [await _head(journal, shard, entry, clock) for entry in entries]
     await shard.commit(
         [
             Put(STATE, key_of(entry.ledger.name), encode(head))
@@ -146,7 +146,7 @@ async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], now: 
     for entry, head in zip(entries, heads, strict=True):
         entry.ownership.shard = shard
         entry.ledger.head = head
-        entry.ledger.schedule(now)
+        entry.ledger.schedule(clock.wall())
 
 
 def same_user(head: Head, entry: Entry) -> str | None:
@@ -159,10 +159,10 @@ def same_user(head: Head, entry: Entry) -> str | None:
     return entry.uid or head.uid
 
 
-async def _head(journal: Journal, shard: Shard, entry: Entry) -> Head:
+async def _head(journal: Journal, shard: Shard, entry: Entry, clock: Clock) -> Head:
     """The head under the present configuration: restored, or of a history that begins now."""
     ledger, settings = entry.ledger, entry.ledger.settings
-    ledger.check()
+    ledger.check(now=clock.monotonic(), wall=clock.wall())
     if ledger.head is None:
         await _refuse_elsewhere(journal, shard, entry)
         head = begin(settings, lineage=secrets.token_hex(8))

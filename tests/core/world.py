@@ -156,11 +156,14 @@ class World:
         self.ledger.settings, self.ledger.head = settings, adopt(head, settings)
         self.ledger.schedule(self.wall)
 
-    def restored(self) -> Ledger:
-        """A ledger made of the records of `state`, as the next process would."""
+    def restored(self, *, headless: bool = False) -> Ledger:
+        """A ledger made of the records of `state`, as the next process would; without its head. Raises Fatal."""
         ledger = Ledger(self._settings(), Anchor(boot=0.0))
         for key, value in self.topics.get("state", {}).items():
             ledger.restore(key, value, now=self.now, wall=self.wall)
+        if headless:
+            ledger.head = None
+        ledger.check(now=self.now, wall=self.wall)
         if ledger.head is None:
             ledger.head = self.ledger.head
         ledger.schedule(self.wall)
