@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka verify-main simulate chaos mutants bench lock format clean help
+.PHONY: demo test check kafka verify-main simulate chaos soak mutants bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -48,6 +48,9 @@ simulate: $(VENV)/dev.stamp  ## histories with faults in virtual time, judged: S
 
 chaos: kafka  ## an hour of kill -9 and faults on three real brokers, a disk and a clock, judged independently
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: kafka  ## half an hour on a real Kafka: memory, file handles, threads, tasks and lag stay flat, as a chart
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 mutants: $(VENV)/dev.stamp  ## known bugs, each of which the simulation must find
 	@$(BIN)/python -m tests.simulation.mutants $(ARGS)
