@@ -50,7 +50,7 @@ LEVEL: list[tuple[str, Course]] = [
 LEAKS: list[tuple[str, Course]] = [
     ("rss", lambda at: 100 + 10 * at / 3600 + NOISE.gauss(0, 1)),
     ("private", lambda at: 100 + (6 if at > 1300 else 0)),  # a step that comes late
-    ("descriptors", lambda at: 21 + at // 300 + NOISE.randint(-2, 2)),  # one in five minutes
+    ("descriptors", lambda at: 21 + at // 200 + NOISE.randint(-4, 4)),
     ("threads", lambda at: 3 + at // 500),
     ("tasks", lambda at: 30 + at // 200 + 12 * (NOISE.random() < 0.3)),
     ("lag", lambda at: sawtooth(at) + at / 100),
