@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import shutil
 import subprocess
@@ -92,12 +93,12 @@ def _as_json(verdicts: Sequence[Verdict], report: published.Report, setup: Setup
         "quantities": {
             one.quantity.name: {
                 "unit": one.quantity.unit,
-                "min": one.low,
-                "median": one.median,
-                "max": one.high,
-                "slopeperhour": one.slope,
-                "rise": one.rise,
-                "allowed": one.allowed,
+                "min": _known(one.low),
+                "median": _known(one.median),
+                "max": _known(one.high),
+                "slopeperhour": _known(one.slope),
+                "rise": _known(one.rise),
+                "allowed": _known(one.allowed),
                 "flat": one.flat,
                 "problem": one.problem,
                 "course": thinned(one.points, WIDTH) if one.points else [],
@@ -108,6 +109,11 @@ def _as_json(verdicts: Sequence[Verdict], report: published.Report, setup: Setup
         "counts": report.counts,
         "passed": _passed(verdicts, report),
     }
+
+
+def _known(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else value
 
 
 def _passed(verdicts: Sequence[Verdict], report: published.Report) -> bool:

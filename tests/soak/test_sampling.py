@@ -14,7 +14,8 @@ from certstream.service.metrics import Metrics
 from certstream.web import serve
 from tests.soak.__main__ import series
 from tests.soak.flat import QUANTITIES
-from tests.soak.sampling import Sample, look
+from tests.soak.sampling import Sample, load, look, watch
+from tests.verify.processes import Broken, Service, Setup
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux only")
 
@@ -54,3 +55,27 @@ def test_what_does_not_answer_is_unknown_and_left_out() -> None:
 def test_a_process_that_is_gone_is_an_error() -> None:
     with pytest.raises(OSError, match="No such file"):
         look(2**22 + 1, "http://127.0.0.1:9", 1.0)
+
+
+def test_a_service_that_ends_by_itself_ends_the_run(tmp_path: Path) -> None:
+    setup = Setup(
+        journal="sqlite",
+        duration=60,
+        certificates=1,
+        rate=1,
+        faults=0,
+        seed=3,
+        order="newest",
+        kills=0,
+        speed=1,
+        latency=0,
+        thresholds=("1d",),
+        quiet=0,
+        listen="127.0.0.1:9",
+    )
+    service = Service(tmp_path, tmp_path / "no such file.toml")
+    with pytest.raises(Broken, match="the service ended by itself after"):
+        watch(tmp_path, setup, service, every=0.1)
+    service.stop()
+    assert any("ended by itself" in problem for problem in service.problems)
+    assert all(sample.tasks is None for sample in load(tmp_path))
