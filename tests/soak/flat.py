@@ -40,7 +40,7 @@ class Quantity:
 
 
 QUANTITIES = (
-    # A row of state is kept for every certificate that ever was, 600 bytes: at a change a second 0.8 MiB an hour.
+    # A row of state is kept for every certificate that ever was, 600 bytes: at a change a second under 1 MiB an hour.
     Quantity("rss", "memory, resident", "MiB", floor=2.0, hourly=4.0),
     Quantity("private", "memory, private", "MiB", floor=2.0, hourly=4.0),
     # Ten readers have up to ten connections, which faults close now and then: it wanders between 10 and 20.
