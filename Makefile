@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka verify-main simulate chaos soak mutants bench lock format clean help
+.PHONY: demo test check kafka toxiproxy verify-main simulate chaos pacing soak mutants bench lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -31,13 +31,16 @@ demo: $(VENV)/run.stamp  ## the main job on this machine: simulator, service, em
 kafka: $(VENV)/dev.stamp  ## fetch the real Apache Kafka that the tests start
 	@$(BIN)/python -m tests.real.kafka fetch
 
+toxiproxy: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.real.toxiproxy
+
 check: $(VENV)/dev.stamp  ## format, lint, types, import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports
 
-test: check kafka  ## everything that must hold: checks and all tests, on a real Kafka
+test: check kafka toxiproxy  ## everything that must hold: checks and all tests, on a real Kafka
 	@$(BIN)/pytest $(ARGS)
 
 verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults and kill -9, judged independently
@@ -46,8 +49,11 @@ verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults 
 simulate: $(VENV)/dev.stamp  ## histories with faults in virtual time, judged: SEEDS=5000 FIRST=1
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),5000) --first $(or $(FIRST),1) $(ARGS)
 
-chaos: kafka  ## an hour of kill -9 and faults on three real brokers, a disk and a clock, judged independently
+chaos: kafka toxiproxy  ## an hour of kill -9 and faults on three real brokers, a disk and a clock, judged independently
 	@$(BIN)/python -m tests.chaos $(ARGS)
+
+pacing: toxiproxy  ## never eleven over real sockets: a delaying proxy, a thousand SIGSTOPs
+	@$(BIN)/python -m tests.pacing $(ARGS)
 
 soak: kafka  ## half an hour on a real Kafka: memory, file handles, threads, tasks and lag stay flat, as a chart
 	@$(BIN)/python -m tests.soak $(ARGS)

@@ -24,25 +24,40 @@ class Service:
 
 async def running_service(config: Config) -> Service | None:
     """The one that answers on `http.listen` within two seconds."""
-    if config.http.address is None or not config.http.address[1]:
+    base = base_of(config)
+    if base is None:
         return None
-    host, port = config.http.address
-    reached = host if is_loopback(host) else "127.0.0.1"
-    url = f"http://{f'[{reached}]' if ':' in reached else reached}:{port}/readyz"
-    token = token_of(config)
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
-            session.get(url, headers=headers, allow_redirects=False) as answer,
-        ):
-            told = orjson.loads(await answer.content.read(1 << 20))
+        _, told = await ask(config, "GET", f"{base}/readyz")
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         return None
     accounts = told.get("accounts") if isinstance(told, dict) else None
     if not isinstance(accounts, dict) or not all(isinstance(one, dict) for one in accounts.values()):
         return None
-    return Service(f"the service at {url.removesuffix('/readyz')}", accounts)
+    return Service(f"the service at {base}", accounts)
+
+
+def base_of(config: Config) -> str | None:
+    """Where `http.listen` is reached from this host; None where nothing listens on a known port."""
+    if config.http.address is None or not config.http.address[1]:
+        return None
+    host, port = config.http.address
+    reached = host if is_loopback(host) else "127.0.0.1"
+    return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
+
+
+async def ask(config: Config, method: str, url: str, body: Any = None) -> tuple[int, Any]:
+    """Status and JSON of an answer within two seconds.
+
+    Raises aiohttp.ClientError, OSError, TimeoutError, ValueError.
+    """
+    token = token_of(config)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
+        session.request(method, url, headers=headers, allow_redirects=False, json=body) as answer,
+    ):
+        return answer.status, orjson.loads(await answer.content.read(1 << 20))
 
 
 def token_of(config: Config) -> str | None:

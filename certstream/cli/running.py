@@ -89,7 +89,13 @@ async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False
         if config.http.listen and not once:
             status, registry = supervisor.status, supervisor.metrics.registry
             address = await stack.enter_async_context(
-                web.serve(config.http.listen, registry=registry, status=status, token=token_of(config))
+                web.serve(
+                    config.http.listen,
+                    registry=registry,
+                    status=status,
+                    token=token_of(config),
+                    confirm=supervisor.confirm,
+                )
             )
             log.info("http.listening", extra={"address": address})
         complete = await _bounded(supervisor.run(stop, once=once), stop)

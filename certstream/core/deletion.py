@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -37,11 +37,17 @@ def suspect(draft: Draft, reason: str, nominated: int) -> None:
         draft.tell_account("suspect", reason=reason, count=draft.head.live, nominated=nominated)
 
 
-def release(draft: Draft) -> None:
-    """What had disappeared is there again."""
+def release(draft: Draft, *, by: str = "certstream", why: str = "what had disappeared is there again") -> None:
+    """Believe the account again."""
     if draft.head.suspect is not None:
         draft.head.suspect = None
-        draft.tell_account("released", by="certstream", why="what had disappeared is there again")
+        draft.tell_account("released", by=by, why=why)
+
+
+def confirm(draft: Draft, answers: Mapping[str, Answer], *, by: str, why: str) -> None:
+    """An operator says that these, whose look-ups were empty, are gone: release the account, tell their deletion."""
+    release(draft, by=by, why=why)
+    delete(draft, answers, (), expected=True)
 
 
 def undecided(draft: Draft, identifier: str, answer: Answer) -> float | None:
@@ -58,10 +64,13 @@ def undecided(draft: Draft, identifier: str, answer: Answer) -> float | None:
     return remaining if fact.grave is not None and remaining > 0 else None
 
 
-def delete(draft: Draft, answers: dict[str, Answer], moved: Collection[str]) -> dict[str, float]:
-    """Tell the deletion of each certificate whose look-up was empty, a control look-up having vouched for it.
+def delete(
+    draft: Draft, answers: Mapping[str, Answer], moved: Collection[str], *, expected: bool = False
+) -> dict[str, float]:
+    """Tell the deletion of each certificate whose look-up was empty, control look-ups having vouched for it.
 
-    `moved`: those found outside the account's resource group. Returns identifiers that are undecided → seconds.
+    `moved`: those found outside the account's resource group. `expected`: by an operator, so that they do not count as
+    disappeared. Returns identifiers that are undecided → seconds.
     """
     later: dict[str, float] = {}
     if draft.head.suspect is not None:
@@ -88,5 +97,6 @@ def delete(draft: Draft, answers: dict[str, Answer], moved: Collection[str]) -> 
         draft.facts[identifier] = fact_of(answer.received, answer.received)
         draft.head.live -= 1
         draft.moves += 1
-        draft.count_lost(1, answer.received_at)
+        if not expected:
+            draft.count_lost(1, answer.received_at)
     return later

@@ -29,7 +29,8 @@ OLD = 60.0
 """Seconds after which an answer is not used any more: it is asked for again."""
 NOT_BELIEVED = (
     "this is not believed: nothing is told as deleted, and what is new or changed is held back, until the missing "
-    "certificates are listed again; then the account is released by itself. See whether endpoint, resource_group and "
+    "certificates are listed again, when the account is released by itself, or somebody says that they are gone "
+    "(certstream confirm). See whether endpoint, resource_group and "
     "credentials are still those of this account, and whether its permission was cut"
 )
 """What the suspicion of an account means, and what to do."""

@@ -19,6 +19,7 @@ from certstream.core.sweep import PAGE_SIZE_CHANGED, Sweep, Verdict
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
+from certstream.service.confirming import Confirming
 from certstream.service.gaps import Gaps
 from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
@@ -49,10 +50,18 @@ class Poller:
     """Polls one account for as long as it is let."""
 
     def __init__(
-        self, *, calls: Calls, observer: Observer, look_ups: LookUps, clock: Clock, metrics: Metrics, pace: Pace
+        self,
+        *,
+        calls: Calls,
+        observer: Observer,
+        look_ups: LookUps,
+        confirming: Confirming,
+        clock: Clock,
+        metrics: Metrics,
+        pace: Pace,
     ) -> None:
         self.ledger = observer.ledger
-        self._calls, self._observer, self._look_ups = calls, observer, look_ups
+        self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
         self._clock, self._metrics, self._pace = clock, metrics, pace
         self._size = pace.page_size
         self._forward = True
@@ -78,6 +87,7 @@ class Poller:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep_for_ever())
             tasks.create_task(self._look_ups.run())
+            tasks.create_task(self._confirming.run())
 
     async def once(self) -> bool:
         """One complete sweep (of three tries), the look-ups that it asks for included; whether there was one."""
@@ -170,6 +180,7 @@ class Poller:
     async def _judge(self, sweep: Sweep, began: float) -> Verdict:
         """Was everything seen, and can it be believed?"""
         if not await self._observer.believable():
+            self._confirming.nominate(self._unseen(sweep, began))
             return self.gaps.ended(Verdict(False, 0, FOREIGN), seconds=self._clock.monotonic() - began)
         verdict = sweep.verdict(self.ledger.moves, self._shortfall)
         verdict = self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
@@ -180,18 +191,23 @@ class Poller:
 
     async def _conclude(self, sweep: Sweep, began: float, began_at: int) -> None:
         """A complete sweep nominates what it did not see, and nothing has shown since it began."""
-        facts = self.ledger.facts
-        unseen = [
-            one
-            for one in self.ledger.inventory.unseen(sweep.seen)
-            if (fact := facts.get(one)) is None or fact.received < began
-        ]
+        unseen = self._unseen(sweep, began)
         if unseen and not await self._look_ups.believable(len(unseen), empty=not sweep.records):
+            self._confirming.nominate(unseen)
             return
         decided = await self._look_ups.delete(unseen)
         await self._observer.commit(partial(swept, began_at=began_at, decided=decided))
         self._observer.released()
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)
+
+    def _unseen(self, sweep: Sweep, began: float) -> list[str]:
+        """What it did not see, nothing has shown since it began, and no operator has confirmed as gone."""
+        facts, gone = self.ledger.facts, self._confirming.gone
+        return [
+            one
+            for one in self.ledger.inventory.unseen(sweep.seen)
+            if one not in gone and ((fact := facts.get(one)) is None or fact.received < began)
+        ]
 
     async def _pause(self, until: float) -> None:
         """Until the next sweep is due, or a probe says that the list has moved."""

@@ -16,6 +16,7 @@ from certstream.service import expiry
 from certstream.service.budget import Budget
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
+from certstream.service.confirming import Confirming, NothingToConfirm
 from certstream.service.doubts import Doubts
 from certstream.service.health import Health
 from certstream.service.lookups import LookUps
@@ -46,6 +47,7 @@ class _Running:
     poller: Poller
     health: Health
     writer: Writer
+    confirming: Confirming
 
 
 @dataclass(slots=True)
@@ -83,7 +85,19 @@ class Supervisor:
             "reason": reason,
             "certificates": entry.ledger.live() if head is not None else None,
             "observedthrough": head.observed if head is not None else None,
+            "confirmation": running.confirming.told() if running is not None else None,
         }
+
+    def confirm(self, account: str, by: str, why: str) -> int:
+        """An operator says that what is missing in a suspect account is gone; gives how many certificates these are.
+
+        Raises NothingToConfirm; KeyError for an account that is not configured.
+        """
+        if account not in {entry.ledger.name for entry in self.entries}:
+            raise KeyError(account)
+        if (running := self._running.get(account)) is None:
+            raise NothingToConfirm(f"the account is still starting: {self._step}")
+        return running.confirming.begin(by, why)
 
     async def run(self, stop: asyncio.Event, *, once: bool = False) -> bool:
         """Watch until `stop`; with `once`, until one complete sweep of each account. False: a sweep was not complete.
@@ -190,8 +204,15 @@ class Supervisor:
         calls = Calls(ledger=ledger, source=entry.source, budget=budget, writer=writer, clock=clock, metrics=metrics)
         observer = Observer(ledger=ledger, calls=calls, writer=writer, doubts=doubts, clock=clock, metrics=metrics)
         look_ups = LookUps(calls=calls, observer=observer, doubts=doubts, clock=clock)
+        confirming = Confirming(calls=calls, observer=observer, clock=clock)
         poller = Poller(
-            calls=calls, observer=observer, look_ups=look_ups, clock=clock, metrics=metrics, pace=entry.pace
+            calls=calls,
+            observer=observer,
+            look_ups=look_ups,
+            confirming=confirming,
+            clock=clock,
+            metrics=metrics,
+            pace=entry.pace,
         )
         health = Health(
             poller=poller,
@@ -202,7 +223,7 @@ class Supervisor:
             clock=clock,
             metrics=metrics,
         )
-        return _Running(poller, health, writer)
+        return _Running(poller, health, writer, confirming)
 
     async def _keep_user(self, entry: Entry) -> None:
         """Write the user of an entry, known only now, into its head."""

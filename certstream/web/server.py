@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz`, `/metrics` on aiohttp."""
+"""`/livez`, `/readyz`, `/metrics`, and what operators ask for, on aiohttp."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from prometheus_client.exposition import choose_encoder
 
 from certstream.config import is_loopback
 from certstream.core.errors import Fatal
+from certstream.service.confirming import NothingToConfirm
 
 Status = Mapping[str, Any]
 """`{"accounts": {name: {"state", "reason", …}}, "journal": {"state": "ok" | "away", "reason"}, …}`, free of secrets."""
+Confirm = Callable[[str, str, str], int]
+"""Account, who, why → how many certificates are confirmed as gone. Raises KeyError, NothingToConfirm."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -37,7 +40,12 @@ def reasons(status: Status) -> list[str]:
 
 @asynccontextmanager
 async def serve(
-    listen: str, *, registry: CollectorRegistry, status: Callable[[], Status], token: str | None
+    listen: str,
+    *,
+    registry: CollectorRegistry,
+    status: Callable[[], Status],
+    token: str | None,
+    confirm: Confirm | None = None,
 ) -> AsyncIterator[str]:
     """Serve on `host:port` (port 0: a free one) while the context lasts; gives the base address, `http://127.0.0.1:8080`.
 
@@ -48,7 +56,7 @@ async def serve(
     if token is None and not is_loopback(host):
         raise Fatal(f"http.listen = {listen!r} can be reached from other hosts; it needs token_file")
     runner = web.AppRunner(
-        _application(registry, status, token), access_log=None, shutdown_timeout=0.5, handle_signals=False
+        _application(registry, status, token, confirm), access_log=None, shutdown_timeout=0.5, handle_signals=False
     )
     await runner.setup()
     try:
@@ -65,7 +73,9 @@ async def serve(
             await runner.cleanup()
 
 
-def _application(registry: CollectorRegistry, status: Callable[[], Status], token: str | None) -> web.Application:
+def _application(
+    registry: CollectorRegistry, status: Callable[[], Status], token: str | None, confirm: Confirm | None
+) -> web.Application:
     async def livez(_: web.Request) -> web.StreamResponse:
         return _json({"live": True})
 
@@ -80,6 +90,23 @@ def _application(registry: CollectorRegistry, status: Callable[[], Status], toke
         # As a header: aiohttp's `content_type=` refuses the version parameter.
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
+    async def confirmed(request: web.Request) -> web.StreamResponse:
+        # A page in a browser can send a form or text to this host without asking, but no JSON.
+        if request.content_type != "application/json":
+            return _json({"error": "send JSON, as Content-Type: application/json"}, 415)
+        try:
+            by, why = _words(await request.read())
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        account = request.match_info["account"]
+        try:
+            count = confirm(account, by, why) if confirm is not None else 0
+        except KeyError:
+            return _json({"error": f"there is no account {account!r} here"}, 404)
+        except NothingToConfirm as nothing:
+            return _json({"error": f"account {account}: {nothing}"}, 409)
+        return _json({"account": account, "certificates": count}, 202)
+
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         # Without a token, only names of this host: else a page that a browser here shows could, by a name that
@@ -93,7 +120,25 @@ def _application(registry: CollectorRegistry, status: Callable[[], Status], toke
 
     application = web.Application(middlewares=[guard], client_max_size=65536)
     application.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    application.add_routes([web.post("/api/v1/accounts/{account}/confirm", confirmed)])
     return application
+
+
+def _words(body: bytes) -> tuple[str, str]:
+    """Who and why, as they will stand in an event. Raises ValueError with what is wrong."""
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise ValueError("the body is no JSON") from None
+    found = []
+    for name, longest in (("by", 100), ("why", 500)):
+        text = given.get(name) if isinstance(given, dict) else None
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{name} is missing: the body is an object with the texts by and why")
+        if len(text) > longest or not text.isprintable():
+            raise ValueError(f"{name} has at most {longest} characters, all of them printable")
+        found.append(text.strip())
+    return found[0], found[1]
 
 
 def _may(request: web.Request, token: str | None) -> bool:

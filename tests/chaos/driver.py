@@ -52,7 +52,7 @@ class Ended:
     ends: dict[str, int] = field(default_factory=dict)
 
 
-def play(directory: Path, leg: str, seed: str, seconds: float, *, library: Path | None = None) -> Ended:
+def play(directory: Path, leg: str, seed: str, seconds: float) -> Ended:
     """Play a round of so many seconds of faults. Leaves truth, answers, `records.db` and `ended.json`."""
     number = sum(map(ord, seed)) * 7919 % 1_000_003
     setup = Setup(
@@ -71,7 +71,7 @@ def play(directory: Path, leg: str, seed: str, seconds: float, *, library: Path 
     )
     plan = draw(seed, leg, seconds)
     environment: dict[str, str] = {}
-    with _ground(directory, leg, library) as (ground, journal, settings):
+    with _ground(directory, leg) as (ground, journal, settings):
         if isinstance(ground, HostClock):
             environment = ground.environment()
         port = free_port()
@@ -103,7 +103,7 @@ def play(directory: Path, leg: str, seed: str, seconds: float, *, library: Path 
 
 
 @contextmanager
-def _ground(directory: Path, leg: str, library: Path | None) -> Iterator[tuple[Ground, str, dict[str, str]]]:
+def _ground(directory: Path, leg: str) -> Iterator[tuple[Ground, str, dict[str, str]]]:
     """What fails, the journal's URL, and settings."""
     if leg == "kafka":
         with Cluster(PREFIX) as cluster:
@@ -112,9 +112,8 @@ def _ground(directory: Path, leg: str, library: Path | None) -> Iterator[tuple[G
         with Disk(_file(directory).parent) as disk:
             yield disk, f"sqlite:///{_file(directory)}", {}
     else:
-        assert library is not None
         _file(directory).parent.mkdir(exist_ok=True)
-        yield HostClock(directory / "clock", library), f"sqlite:///{_file(directory)}", {}
+        yield HostClock(directory / "clock"), f"sqlite:///{_file(directory)}", {}
 
 
 def _file(directory: Path) -> Path:

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AclOperation, ResourceType
 
 from tests.chaos.instances import Instances
 from tests.chaos.plan import Fault
-from tests.real.cluster import Cluster, Right, proxy
+from tests.real.cluster import IDS, Cluster, Right, proxy
 
 FOR_EVER = 0
 
@@ -84,7 +84,7 @@ class Brokers:
             (topic, f"{name}state", AclOperation.WRITE),
             (topic, f"{name}inventory", AclOperation.WRITE),
             (topic, f"{name}state", AclOperation.READ),
-            (ids, name, AclOperation.WRITE),
+            (ids, IDS, AclOperation.WRITE),
         ]
 
     def _poison(self, fault: Fault) -> None:
@@ -132,22 +132,14 @@ class Disk:
 
 @dataclass
 class HostClock:
-    """The wall clock of the service, through libfaketime: its monotonic and boot-time clocks stay right."""
+    """The wall clock of the service: its monotonic and boot-time clocks stay right."""
 
     file: Path
-    library: Path
 
     def environment(self) -> dict[str, str]:
         """For the service's process."""
         self._set(0.0)
-        return {
-            "LD_PRELOAD": str(self.library),
-            "FAKETIME_TIMESTAMP_FILE": str(self.file),
-            "FAKETIME_CACHE_DURATION": "0",
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "FAKETIME_DONT_RESET": "1",
-        }
+        return {"PYTHONPATH": str(Path(__file__).parent / "clock"), "CHAOS_CLOCK": str(self.file)}
 
     def happen(self, fault: Fault) -> None:
         """Off by up to two hours, either way, for a while."""
@@ -157,7 +149,7 @@ class HostClock:
 
     def _set(self, seconds: float) -> None:
         new = self.file.with_suffix(".new")
-        new.write_text(f"{seconds:+.3f}\n")
+        new.write_text(f"{seconds:.3f}")
         os.replace(new, self.file)
 
 

@@ -33,11 +33,13 @@ class Instances:
     _current: subprocess.Popen[bytes] | None = None
     _two: bool = False
     """two of them are there, and which one stays is not decided"""
+    _outlived: bool = False
+    """the present one has outlived a second one, which may have taken the accounts before it ended"""
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def start(self) -> None:
         with self._lock:
-            self._current = self._new()
+            self._start()
 
     def look_after(self) -> None:
         """Start it again if it has ended by itself."""
@@ -45,10 +47,10 @@ class Instances:
             if self._two or self._current is None or (code := self._current.poll()) is None:
                 return
             self.ends[code] += 1
-            if code not in self.excused:
+            if code not in self.excused and not (code == FENCED and self._outlived):
                 self.problems.append(f"it ended by itself with {code}: {self._last()}")
             time.sleep(0.5)
-            self._current = self._new()
+            self._start()
 
     def kill(self, pause: float) -> None:
         """`kill -9`, and started again so many seconds later."""
@@ -123,7 +125,8 @@ class Instances:
         while older.poll() is None and newer.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         with self._lock:
-            self._two, self._current = False, newer if newer.poll() is None else older
+            self._two, self._outlived = False, newer.poll() is not None
+            self._current = older if self._outlived else newer
             other = older if self._current is newer else newer
             if other.poll() is None:
                 self.problems.append(f"of two with one identity both still ran after {GONE_WITHIN:.0f} s")
@@ -133,6 +136,9 @@ class Instances:
         self.ends[other.returncode] += 1
         if other.returncode not in (FENCED, *self.excused):
             self.problems.append(f"of two with one identity one ended with {other.returncode}: {self._last()}")
+
+    def _start(self) -> None:
+        self._current, self._outlived = self._new(), False
 
     def _new(self) -> subprocess.Popen[bytes]:
         words = ("run", "--config", str(self.config))

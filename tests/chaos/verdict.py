@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -36,8 +36,10 @@ class Verdict:
     """arrivals in the fullest second"""
     longest: float
     """without a committed event, while changes went on"""
+    times: dict[str, int]
+    """by kind of fault"""
     recovered: dict[str, list[float]]
-    """by kind of fault: from its end to the next committed event"""
+    """by kind of fault: from its end to the next committed event, where nothing else failed in between"""
     ends: dict[str, int]
     """exit codes of processes that ended by themselves"""
     violations: list[tuple[str, str, str]] = field(default_factory=list)
@@ -75,6 +77,7 @@ def verdict(directory: Path, leg: str, seed: str, commit: str) -> Verdict:
         calls=report.counts.get("calls", 0),
         most=_most(case),
         longest=_longest(commits, ended.settled),
+        times=dict(Counter(one.kind for one in ended.happened)),
         recovered=_recovered(commits, ended),
         ends=ended.ends,
         violations=[(one.kind, one.where, one.what) for one in violations],
@@ -106,10 +109,10 @@ def _longest(commits: list[float], until: float) -> float:
 
 def _recovered(commits: list[float], ended: Ended) -> dict[str, list[float]]:
     found: dict[str, list[float]] = defaultdict(list)
+    begins = sorted(one.begun for one in ended.happened)
     for kind, _, over in ended.happened:
         at = bisect_right(commits, over)
-        if at < len(commits):
-            found[kind].append(round(commits[at] - over, 3))
-        else:
-            found[kind].append(round(ended.end - over, 3))
+        back = commits[at] if at < len(commits) else ended.end
+        if bisect_right(begins, back) == bisect_right(begins, over):
+            found[kind].append(round(back - over, 3))
     return dict(found)

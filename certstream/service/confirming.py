@@ -1,0 +1,154 @@
+"""An operator's word that what is missing is really gone: the only way out of suspicion but its return."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+from certstream.core import deletion
+from certstream.core.answers import Answer, Refused
+from certstream.core.errors import Rejected, Transient
+from certstream.service.budget import Urgency
+from certstream.service.calls import Calls
+from certstream.service.clock import Clock
+from certstream.service.lookups import shows
+from certstream.service.observing import Observer
+
+log = logging.getLogger("certstream")
+
+APART = 30.0
+"""Seconds from the last of the first look-ups to the first of the second ones."""
+BATCH = 200
+"""Certificates told as deleted in one commit."""
+AT_ONCE = 8
+
+
+class NothingToConfirm(Exception):
+    """Why there is nothing that an operator could confirm now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    by: str
+    why: str
+    missing: tuple[str, ...]
+
+
+class Confirming:
+    """Of one account. `nominate` is for the poller, `begin` for the operator, `run` is the task.
+
+    Confirmed is what the last sweep did not see, and that alone: each of these is looked up twice, half a minute
+    apart. What is found either time is there. The rest is told as deleted, after `released` with the operator's words.
+    """
+
+    def __init__(self, *, calls: Calls, observer: Observer, clock: Clock) -> None:
+        self._calls, self._observer, self._clock = calls, observer, clock
+        self._ledger = observer.ledger
+        self._nominated: tuple[str, ...] = ()
+        self._word: _Word | None = None
+        self._given = asyncio.Event()
+        self.gone: frozenset[str] = frozenset()
+        """confirmed, and not told as deleted yet: no sweep nominates them again"""
+        self.state: Literal["under way", "done", "failed"] | None = None
+        """of the last word, in this process"""
+        self.progress = ""
+        """for people: how far it is, or what came of it"""
+
+    def nominate(self, missing: Sequence[str]) -> None:
+        """What a sweep that is not believed did not see."""
+        self._nominated = tuple(missing)
+
+    def begin(self, by: str, why: str) -> int:
+        """An operator confirms; gives how many certificates that is about. Raises NothingToConfirm."""
+        head = self._ledger.head
+        if head is None or head.suspect is None:
+            raise NothingToConfirm("the account is not suspect")
+        if self._word is not None:
+            raise NothingToConfirm(f"{self._word.by} has confirmed it already; it is under way: {self.progress}")
+        if not self._nominated:
+            raise NothingToConfirm("no sweep has ended since this process started: try again in a moment")
+        self._word = _Word(by, why, self._nominated)
+        self.state, self.progress = "under way", f"{len(self._nominated)} certificates are looked up"
+        self._given.set()
+        return len(self._nominated)
+
+    def told(self) -> dict[str, str] | None:
+        """For `/readyz`: what became of the last word, if there was one."""
+        return None if self.state is None else {"state": self.state, "progress": self.progress}
+
+    async def run(self) -> None:
+        """Carry out what operators confirm, for ever."""
+        while True:
+            await self._given.wait()
+            self._given.clear()
+            try:
+                if self._word is not None:
+                    outcome = await self._carry_out(self._word)
+                    self.state, self.progress = "done", outcome
+            except (Transient, Rejected, Refused) as error:
+                self.state, self.progress = "failed", f"given up, confirm it again: {error}"
+                log.warning("confirm.failed", extra={"account": self._ledger.name, "reason": str(error)})
+            except BaseException:
+                self.state, self.progress = "failed", "interrupted, confirm it again"
+                raise
+            finally:
+                self._word, self.gone = None, frozenset()
+
+    async def _carry_out(self, word: _Word) -> str:
+        log.warning(
+            "confirm.begins",
+            extra={"account": self._ledger.name, "by": word.by, "why": word.why, "certificates": len(word.missing)},
+        )
+        first = await self._missing(word.missing, "first")
+        await asyncio.sleep(APART)
+        second = await self._missing(list(first), "second")
+        await self._look_at_list(len(second))
+        self.gone = frozenset(second)
+        told = 0
+        for batch in _batches(second):
+            await self._observer.commit(partial(deletion.confirm, answers=batch, by=word.by, why=word.why))
+            told += len(batch)
+            self.progress = f"{told} of {len(second)} told as deleted"
+        self._nominated = ()
+        self._observer.released()
+        log.warning("confirm.done", extra={"account": self._ledger.name, "by": word.by, "deleted": len(second)})
+        return f"{len(second)} of {len(word.missing)} are gone"
+
+    async def _missing(self, identifiers: Sequence[str], which: str) -> dict[str, Answer]:
+        """Those that a look-up does not find. One without an answer is not confirmed: it is left for the next sweep."""
+        found: dict[str, Answer] = {}
+        for at in range(0, len(identifiers), AT_ONCE):
+            self.progress = f"{which} look-up: {at} of {len(identifiers)}"
+            group = identifiers[at : at + AT_ONCE]
+            for identifier, answer in zip(group, await asyncio.gather(*map(self._look_up, group)), strict=True):
+                if answer is None:
+                    continue
+                if shows(answer, identifier):
+                    await self._observer.observe(answer, decides=identifier)
+                elif not answer.page.records and not answer.page.total:
+                    found[identifier] = answer
+        return found
+
+    async def _look_up(self, identifier: str) -> Answer | None:
+        try:
+            return await self._calls.ask(Urgency.PROBE, identifier=identifier)
+        except (Transient, Rejected, Refused) as error:
+            log.warning("look-up.failed", extra={"account": self._ledger.name, "reason": str(error)})
+            return None
+
+    async def _look_at_list(self, gone: int) -> None:
+        """Where nothing would be left, the list is asked once more. Raises Rejected where it shows what was known."""
+        if gone >= self._ledger.live():
+            answer = await self._calls.ask(Urgency.PROBE)
+            if (await self._observer.observe(answer)).shows_known:
+                raise Rejected("the list shows certificates that were known")
+
+
+def _batches(answers: dict[str, Answer]) -> list[dict[str, Answer]]:
+    """At least one: where nothing is gone, the account is released all the same."""
+    items = list(answers.items())
+    return [dict(items[at : at + BATCH]) for at in range(0, max(len(items), 1), BATCH)]
