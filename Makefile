@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka toxiproxy verify-main simulate chaos pacing mutants bench bench-journal lock format clean help
+.PHONY: demo test check kafka toxiproxy verify-main simulate mutants chaos pacing soak bench bench-journal lock format \
+	clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -54,6 +55,9 @@ chaos: kafka toxiproxy  ## an hour of kill -9 and faults on three real brokers, 
 
 pacing: toxiproxy  ## never eleven over real sockets: a delaying proxy, a thousand SIGSTOPs
 	@$(BIN)/python -m tests.pacing $(ARGS)
+
+soak: kafka  ## half an hour on a real Kafka: memory, file handles, threads, tasks and lag stay flat, as a chart
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 mutants: $(VENV)/dev.stamp  ## known bugs, each of which the simulation must find
 	@$(BIN)/python -m tests.simulation.mutants $(ARGS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 # A second series per counter that nothing reads.
@@ -68,8 +70,20 @@ class Metrics:
         self.account_state = Gauge(
             "certstream_account_state", "1 for the state that an account is in", ("account", "state"), registry=registry
         )
+        self.tasks = Gauge(
+            "certstream_tasks", "Tasks of the event loop now: level, unless something leaks", registry=registry
+        )
+        self.tasks.set_function(_tasks)
 
     def set_state(self, account: str, state: str) -> None:
         """Say which of STATES an account is in."""
         for one in STATES:
             self.account_state.labels(account, one).set(1 if one == state else 0)
+
+
+def _tasks() -> int:
+    """Counted when it is asked for, in the loop that asks; 0 outside of one."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0

@@ -75,6 +75,23 @@ async def test_metrics_are_prometheus_text_with_its_content_type() -> None:
     assert "_created" not in text
 
 
+async def test_tasks_are_counted_when_they_are_asked_for() -> None:
+    async def scraped() -> float:
+        async with session.get(f"{url}/metrics") as answer:
+            lines = (await answer.text()).splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("certstream_tasks "))
+
+    async with serving() as (session, url):
+        await scraped()  # the connection's own tasks are there from now on
+        before = await scraped()
+        sleepers = [asyncio.create_task(asyncio.sleep(60)) for _ in range(5)]
+        assert await scraped() == before + 5
+        for sleeper in sleepers:
+            sleeper.cancel()
+        await asyncio.gather(*sleepers, return_exceptions=True)
+        assert await scraped() == before
+
+
 async def test_other_paths_are_404() -> None:
     async with serving() as (session, url), session.get(f"{url}/etc/passwd") as answer:
         assert answer.status == 404

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.schemas.validate import problems, problems_of
 from tests.verify.history import Case, Record, Run, load_answers, load_truth
 from tests.verify.processes import Broken, Service, Setup, configure, free_port, run_once, start_simulator
 from tests.verify.readers import Unreadable, load, read_kafka, read_sqlite, save
+
+Attend = Callable[[Path, Setup, Service], None]
+"""Starts the service and returns when its time is over. Raises Broken where it ends by itself."""
 
 TELL_EVERY = 10.0
 """Seconds between two lines of progress."""
@@ -31,8 +35,11 @@ def kill_times(setup: Setup) -> list[float]:
     return [first + part * (number + chance.random()) for number in range(setup.kills)]
 
 
-def observe(directory: Path, setup: Setup) -> None:
-    """Run everything, and leave `case.json`, the logs and `records.db` in `directory`."""
+def observe(directory: Path, setup: Setup, attend: Attend | None = None) -> None:
+    """Run everything, and leave `case.json`, the logs and `records.db` in `directory`.
+
+    `attend` starts the service and stays with it for its time; without it, the service is killed as `setup` says.
+    """
     with _broker(setup) as broker:
         journal = f"kafka://{broker.bootstrap}" if broker else f"sqlite:///{directory / 'journal.db'}"
         port = free_port()
@@ -42,10 +49,10 @@ def observe(directory: Path, setup: Setup) -> None:
         service = Service(directory, config)
         ended = {"at": 0.0}
         trouble: list[str] = []
-        _tell(0, f"{setup.journal}: making {setup.certificates:,} certificates, seed {setup.seed}")
+        tell(0, f"{setup.journal}: making {setup.certificates:,} certificates, seed {setup.seed}")
         simulator = start_simulator(directory, setup, port)
         try:
-            _drive(directory, setup, service)
+            (attend or _drive)(directory, setup, service)
         except Broken as error:
             trouble.append(str(error))
         finally:
@@ -88,7 +95,7 @@ def _drive(directory: Path, setup: Setup, service: Service) -> None:
     for due in kill_times(setup):
         watch.wait(due)
         service.kill()
-        _tell(watch.elapsed, "kill -9")
+        tell(watch.elapsed, "kill -9")
         time.sleep(2 * pauses.random())
         service.start()
     watch.wait(setup.duration)
@@ -115,7 +122,7 @@ class _Watch:
             if self.elapsed >= self._told:
                 self._told += TELL_EVERY
                 numbers = "  ".join(f"{name} {lines.count():,}" for name, lines in self._counts.items())
-                _tell(self.elapsed, f"run {len(self._service.runs) + 1}  {numbers}")
+                tell(self.elapsed, f"run {len(self._service.runs) + 1}  {numbers}")
             time.sleep(0.05)
 
 
@@ -164,5 +171,6 @@ def load_case(directory: Path) -> Case:
     )
 
 
-def _tell(elapsed: float, text: str) -> None:
+def tell(elapsed: float, text: str) -> None:
+    """A line of progress on stderr."""
     print(f"{elapsed:6.0f} s  {text}", file=sys.stderr, flush=True)

@@ -46,6 +46,8 @@ class Setup:
     quiet: float
     """Changes and kills end this long before the run does."""
     prefix: str = "certstream."
+    listen: str = ""
+    """host:port of the service's HTTP server; without it there is none"""
 
     @property
     def last_change(self) -> float:
@@ -142,7 +144,7 @@ topic_prefix = "{setup.prefix}"
 thresholds = [{thresholds}]
 
 [http]
-listen = ""
+listen = "{setup.listen}"
 
 [[accounts]]
 name = "prod"
@@ -174,6 +176,12 @@ class Service:
     def start(self) -> None:
         self._started = time.time()
         self._process = start(self.directory, "service", "run", "--config", str(self.config))
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        assert self._process is not None
+        return self._process.pid
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None

@@ -22,7 +22,7 @@ def print_report(report: Report, title: str, out: TextIO) -> None:
     for name, count in sorted(report.counts.items()):
         line(f"  {name:<40}{count:>9,}")
     if report.delays:
-        line(f"  {'seconds from a change to its event':<40}{_quantiles(report.delays):>9}")
+        line(f"  {'seconds from a change to its event':<40}{quantiles(report.delays):>9}")
     line()
     line("  changes of the truth that were not demanded")
     for reason, count in sorted(report.passed_over.items()):
@@ -46,7 +46,9 @@ def print_report(report: Report, title: str, out: TextIO) -> None:
     line(f"  {title}: " + (f"{len(report.violations):,} VIOLATIONS" if report.violations else "no violation"))
 
 
-def _quantiles(delays: tuple[float, ...]) -> str:
+def quantiles(delays: tuple[float, ...]) -> str:
+    """Median, 99th percentile and maximum of sorted seconds."""
+
     def at(share: float) -> float:
         return delays[min(len(delays) - 1, int(share * len(delays)))]
 
