@@ -20,6 +20,10 @@ _STALE_LIMIT = 10
 """Pages in a row that show nothing new before there is no point in asking on."""
 
 PAGE_SIZE_CHANGED = "the page size changed"
+UNREAD = "a page could not be read"
+ENDED_EARLY = (
+    "the list ended before its TotalCount: pages that should have held certificates came empty, or with nothing new"
+)
 UNSTEADY = "the order of the list changes between calls"
 
 
@@ -128,7 +132,6 @@ class Sweep:
 
     def _give_up(self) -> None:
         """Asking on would not end."""
-        self._failed += 1
         self._stopped = True
 
     def _compare(self, number: int) -> None:
@@ -175,8 +178,12 @@ class Sweep:
         totals = [total for total in self._totals if total is not None]
         if self.page_size_changed:
             return Verdict(False, 0, PAGE_SIZE_CHANGED)
-        if self._failed or len(totals) != len(self._totals) or not totals:
-            return Verdict(False, 0, "a page could not be read" if self._failed else "no TotalCount")
+        if self._failed:
+            return Verdict(False, 0, UNREAD)
+        if self._stopped:
+            return Verdict(False, 0, ENDED_EARLY)
+        if len(totals) != len(self._totals) or not totals:
+            return Verdict(False, 0, "no TotalCount")
         smallest = min(totals)
         moved = abs(totals[-1] - totals[0]) + moves - self._moves
         cap = max(smallest // 100, 2)

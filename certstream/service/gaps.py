@@ -13,9 +13,6 @@ log = logging.getLogger("certstream")
 
 LONG = 600.0
 """Seconds without a complete sweep, and three times what one takes, that are not a passing trouble any more."""
-ENDED_EARLY = (
-    "the list ended before its TotalCount: pages that should have held certificates came empty, or with nothing new"
-)
 
 
 class _Failing(NamedTuple):
@@ -60,10 +57,8 @@ class Gaps:
         self._failing.pop(page, None)
         self._failed.discard(page)
 
-    def ended(self, verdict: Verdict, *, seconds: float) -> Verdict:
-        """A sweep ended that took so long; the verdict with the reason that people understand."""
-        if verdict.why == "a page could not be read" and not self._failed:
-            verdict = verdict._replace(why=ENDED_EARLY)
+    def ended(self, verdict: Verdict, *, seconds: float) -> None:
+        """A sweep ended that took so long."""
         self._failing = {page: self._failing[page] for page in self._failed}  # the list may be shorter now
         self._failed.clear()
         self._why = self._page() or verdict.why
@@ -73,7 +68,6 @@ class Gaps:
         elif not self._lasting and now - self._complete > max(LONG, 3 * seconds):
             self._lasting = True
             log.error("sweep.stuck", extra={"account": self._account, "reason": self.note})
-        return verdict
 
     def _page(self) -> str | None:
         if not self._failing:

@@ -181,9 +181,11 @@ class Poller:
         """Was everything seen, and can it be believed?"""
         if not await self._observer.believable():
             self._confirming.nominate(self._unseen(sweep, began))
-            return self.gaps.ended(Verdict(False, 0, FOREIGN), seconds=self._clock.monotonic() - began)
+            verdict = Verdict(False, 0, FOREIGN)
+            self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
+            return verdict
         verdict = sweep.verdict(self.ledger.moves, self._shortfall)
-        verdict = self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
+        self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
         self._shortfall = verdict.shortfall or None
         self._forward = not sweep.forward
         self._size = sweep.size

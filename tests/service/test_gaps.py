@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from certstream.core.sweep import Verdict
+from certstream.core.sweep import ENDED_EARLY, UNREAD, Verdict
 from certstream.service import gaps, health
 from certstream.service.clock import Clock
-from certstream.service.gaps import ENDED_EARLY, Gaps
+from certstream.service.gaps import Gaps
 from tests.service import lies
 from tests.service.test_status import told
 from tests.service.together import together, together_for
 from tests.service.world import living
 
-COMPLETE, INCOMPLETE = Verdict(True, 0, None), Verdict(False, 0, "a page could not be read")
+COMPLETE, INCOMPLETE = Verdict(True, 0, None), Verdict(False, 0, UNREAD)
 
 
 def _html(params: dict[str, str]) -> Any:
