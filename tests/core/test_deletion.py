@@ -70,6 +70,19 @@ def test_what_returned_is_not_counted_and_what_returns_from_longer_ago_hides_not
     assert draft_of(world).lost() == 1
 
 
+def test_a_return_of_what_an_operator_expected_to_go_hides_no_later_disappearance() -> None:
+    world = account(100)
+    for name in names(20):
+        world.now += 60
+        empty = {name: world.answer()}
+        world.commit(lambda draft, empty=empty: delete(draft, empty, (), expected=True))
+    assert draft_of(world).lost() == 0
+    for name in names(20):
+        world.look_up(name, record(name))
+    assert draft_of(world).lost() == 0
+    assert mass_disappearance(draft_of(world), 11, empty=False) is not None
+
+
 def test_suspicion_does_not_end_because_a_day_passes() -> None:
     world = account(60)
     world.delete(*names(6))
