@@ -217,6 +217,8 @@ class Draft:
         """The journal has it: hand everything to the ledger."""
         self.ledger.quarantined |= self._quarantined
         self.ledger.absorb(self.head, self.rows, self.facts, now=self.now, moves=self.moves)
+        for sent_at, numbers in self.shows:
+            self.ledger.mark_shown(numbers, sent_at)
 
 
 def _short(value: Any) -> Any:

@@ -77,7 +77,6 @@ class Observer:
         return observed
 
     def _note(self, answer: Answer, observed: Observed) -> None:
-        self.ledger.mark_shown(observed.unchanged, answer.sent_at)
         self._doubts.want(observed.look_up)
         self.ledger.contested.update(observed.contested)
         if observed.quarantined:
