@@ -195,6 +195,7 @@ class Poller:
         if unseen and not await self._look_ups.believable(len(unseen), empty=not sweep.records):
             self._confirming.nominate(unseen)
             return
+        self._confirming.nominate(())
         decided = await self._look_ups.delete(unseen)
         await self._observer.commit(partial(swept, began_at=began_at, decided=decided))
         self._observer.released()

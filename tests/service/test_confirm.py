@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from certstream.service.confirming import NothingToConfirm
 from tests.service import lies
@@ -82,6 +83,84 @@ async def test_an_account_that_lost_everything_can_be_confirmed(tmp_path: Path) 
         await world.until("all are told", lambda: len(world.told("certificate.deleted")) == 5)
         issued = world.simulator.issue()
         await world.event("certificate.new", issued)
+
+
+@together
+async def test_what_left_the_resource_group_has_moved_also_when_it_is_confirmed(tmp_path: Path) -> None:
+    group = "rg-acfmsimulator01"
+    async with living(tmp_path, certificates=30, resource_group=group, started=False) as world:
+        inside = [row.blueprint.identifier for row in world.simulator.population if row.group == group]
+        await world.start()
+        moved, gone = inside[0], inside[1:]
+        world.simulator.edit(moved, ResourceGroupId="rg-acfmsimulator02")
+        for identifier in gone:
+            world.simulator.delete(identifier)
+        await world.event("account.suspect")
+        await world.until("a sweep has nominated them", lambda: _begun(world))
+        assert (await world.event("certificate.deleted", moved))["data"]["reason"] == "moved"
+        for identifier in gone:
+            assert (await world.event("certificate.deleted", identifier))["data"]["reason"] == "gone"
+
+
+@together
+async def test_a_list_that_counts_what_it_does_not_show_is_no_proof_that_nothing_is_left(tmp_path: Path) -> None:
+    async with living(tmp_path, certificates=5, page_size=50) as world:
+
+        def intercept(params: dict[str, str]) -> web.Response:
+            probed = "Identifier" not in params and params["ShowSize"] == "1"
+            return lies.page(params, [], TotalCount=5 if probed else 0)
+
+        world.simulator.intercept = intercept
+        await world.event("account.suspect")
+        await world.until("a sweep has nominated them", lambda: _begun(world))
+        await world.until("it is over", lambda: outcome(world)["state"] != "under way")
+        assert outcome(world)["state"] == "failed"
+        assert "counts 5" in outcome(world)["progress"]
+        nothing_is_deleted(world)
+        world.simulator.intercept = None
+        await world.event("account.released")
+        nothing_is_deleted(world)
+
+
+@together
+async def test_what_the_list_shows_again_is_not_confirmed_by_look_ups_that_are_still_blind(tmp_path: Path) -> None:
+    async with living(tmp_path, certificates=8) as world:
+        hidden = world.simulator.identifiers()[:5]
+        lists, calm = [True], lies.hiding(world.simulator, hidden)
+        world.simulator.intercept = lambda params: calm(params) if lists or "Identifier" in params else None
+        await world.event("account.suspect")
+        await world.until("a sweep has nominated them", lambda: _begun(world))
+        lists.clear()
+        await world.event("account.released")
+        await world.until("it is over", lambda: outcome(world)["state"] != "under way")
+        assert outcome(world) == {"state": "done", "progress": "0 of 5 are gone"}
+        await world.sweeps()
+        nothing_is_deleted(world)
+        with pytest.raises(NothingToConfirm):
+            say(world)
+
+
+@together
+async def test_what_one_suspicion_nominated_is_not_confirmed_for_another(tmp_path: Path) -> None:
+    async with living(tmp_path, certificates=8) as world:
+        world.simulator.intercept = lies.hiding(world.simulator, world.simulator.identifiers()[:5])
+        await world.event("account.suspect")
+        await world.until("a sweep has nominated them", lambda: _nominated(world))
+        world.simulator.intercept = None
+        await world.event("account.released")
+        await world.sweeps()
+        assert not _nominated(world)
+
+
+def _nominated(world: World) -> bool:
+    assert world.service is not None
+    return bool(world.service._running["prod"].confirming._nominated)
+
+
+def outcome(world: World) -> dict[str, str]:
+    assert world.service is not None
+    told: dict[str, str] = world.service.status()["accounts"]["prod"]["confirmation"]
+    return told
 
 
 @together
