@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from certstream.core.errors import Rejected
+from certstream.service import confirming
 from certstream.service.confirming import NothingToConfirm
 from tests.service import lies
 from tests.service.together import together
@@ -150,6 +152,20 @@ async def test_what_one_suspicion_nominated_is_not_confirmed_for_another(tmp_pat
         await world.event("account.released")
         await world.sweeps()
         assert not _nominated(world)
+
+
+@together
+async def test_a_word_about_one_suspicion_releases_no_later_one(tmp_path: Path) -> None:
+    async with living(tmp_path, certificates=8) as world:
+        world.simulator.intercept = lies.hiding(world.simulator, world.simulator.identifiers()[:5])
+        await world.event("account.suspect")
+        assert world.service is not None
+        service = world.service._running["prod"].confirming
+        earlier = confirming._Word("alice", "retired", (), nominated=0, suspected=1)
+        with pytest.raises(Rejected, match="another suspicion"):
+            await service._release(earlier, {}, ())
+        await world.sweeps(1)
+        assert not world.told("account.released")
 
 
 def _nominated(world: World) -> bool:
