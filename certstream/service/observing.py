@@ -95,6 +95,8 @@ class Observer:
         if not self._held:
             return True
         self._held.clear()
+        if not self.ledger.live():
+            return False  # what was known was told as deleted meanwhile: there is nothing that a list could show
         await self.commit(partial(suspect, reason=FOREIGN, nominated=0))
         self.suspected(FOREIGN)
         return False
