@@ -59,6 +59,8 @@ class Confirming:
         self._given = asyncio.Event()
         self.gone: frozenset[str] = frozenset()
         """confirmed, and not told as deleted yet: no sweep nominates them again"""
+        self.released = float("-inf")
+        """when an operator's word released the account, monotonic: a sweep that began before held changes back"""
         self.state: Literal["under way", "done", "failed"] | None = None
         """of the last word, in this process"""
         self.progress = ""
@@ -131,6 +133,7 @@ class Confirming:
 
         first, *rest = _batches(answers)
         told = await self._observer.commit(partial(confirm, batch=first))
+        self.released = self._clock.monotonic()
         for batch in rest:
             self.progress = f"{told} of {len(answers)} told as deleted"
             act = partial(deletion.expected, answers=batch, moved=moved, nominated=word.nominated)

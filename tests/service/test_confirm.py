@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from certstream.core.errors import Rejected
+from certstream.core.sweep import Sweep
 from certstream.service import confirming
 from certstream.service.confirming import NothingToConfirm
 from certstream.simulator import Simulator, SimulatorConfig
@@ -170,6 +171,35 @@ async def test_all_replaced_and_confirmed_is_believed_from_then_on(tmp_path: Pat
         await world.health("healthy")
         assert len(world.told("account.suspect")) == 1
         assert len(world.told("account.released")) == 1
+
+
+@together
+async def test_a_sweep_that_held_changes_back_until_a_word_came_vouches_for_no_change(tmp_path: Path) -> None:
+    async with living(tmp_path, certificates=8) as world:
+        world.simulator.intercept = lies.hiding(world.simulator, world.simulator.identifiers()[:5])
+        await world.event("account.suspect")
+        assert world.service is not None
+        running = world.service._running["prod"]
+        conclude, vouched = running.poller._conclude, list[int | None]()
+
+        async def late(sweep: Sweep, began: float, began_at: int) -> None:
+            head = running.poller.ledger.head
+            assert head is not None
+            confirmed = not vouched and not running.poller._unseen(sweep, began)
+            if confirmed:
+                word = confirming._Word("alice", "retired", (), 0, head.suspected)
+                await running.confirming._release(word, {}, ())
+            await conclude(sweep, began, began_at)
+            if confirmed and (after := running.poller.ledger.head) is not None:
+                vouched.append(after.observed)
+
+        running.poller._conclude = late  # type: ignore[method-assign]
+        edited, at = world.simulator.identifiers()[-1], world.service.clock.wall()
+        world.simulator.edit(edited, KeySize=4096)
+        world.simulator.intercept = None
+        await world.event("certificate.changed", edited)
+        assert vouched[0] is not None
+        assert vouched[0] < at
 
 
 @together
