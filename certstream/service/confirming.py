@@ -59,8 +59,7 @@ class Confirming:
         self._given = asyncio.Event()
         self.gone: frozenset[str] = frozenset()
         """confirmed, and not told as deleted yet: no sweep nominates them again"""
-        self.released = float("-inf")
-        """when an operator's word released the account, monotonic: a sweep that began before held changes back"""
+        self._released = float("-inf")
         self.state: Literal["under way", "done", "failed"] | None = None
         """of the last word, in this process"""
         self.progress = ""
@@ -69,6 +68,11 @@ class Confirming:
     def nominate(self, missing: Sequence[str]) -> None:
         """What a sweep that is not believed did not see; nothing where it is believed."""
         self._nominated, self._nominated_at = tuple(missing), self._clock.wall()
+
+    def quiet_since(self, began: float) -> bool:
+        """Whether no word was carried out since `began` (monotonic), nor is now. A sweep that began while the account
+        was suspect held changes back; one that ends before all is told does not see what is left to tell."""
+        return self._released < began and not self.gone
 
     def begin(self, by: str, why: str) -> int:
         """An operator confirms; gives how many certificates that is about. Raises NothingToConfirm."""
@@ -131,9 +135,9 @@ class Confirming:
                 raise Rejected(f"another suspicion has arisen since: {draft.head.suspect}")
             return deletion.confirm(draft, batch, moved=moved, nominated=word.nominated, by=word.by, why=word.why)
 
+        self._released = self._clock.monotonic()
         first, *rest = _batches(answers)
         told = await self._observer.commit(partial(confirm, batch=first))
-        self.released = self._clock.monotonic()
         for batch in rest:
             self.progress = f"{told} of {len(answers)} told as deleted"
             act = partial(deletion.expected, answers=batch, moved=moved, nominated=word.nominated)

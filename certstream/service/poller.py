@@ -196,7 +196,7 @@ class Poller:
             self._confirming.nominate(unseen)
             return
         self._confirming.nominate(())
-        decided = await self._look_ups.delete(unseen) and self._confirming.released < began
+        decided = await self._look_ups.delete(unseen) and self._confirming.quiet_since(began)
         await self._observer.commit(partial(swept, began_at=began_at, decided=decided))
         self._observer.released()
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)
