@@ -46,27 +46,26 @@ def release(draft: Draft, *, by: str = "certstream", why: str = "what had disapp
 
 def confirm(
     draft: Draft, answers: Mapping[str, Answer], *, moved: Collection[str], nominated: int, by: str, why: str
-) -> int:
+) -> None:
     """An operator says that these, whose look-ups were empty, are gone: release the account, tell their deletion.
 
     `nominated`: when they were found missing, Unix milliseconds. What any answer has shown since is there again,
-    whatever later look-ups say. Returns how many are told.
+    whatever later look-ups say.
     """
     release(draft, by=by, why=why)
-    return expected(draft, answers, moved=moved, nominated=nominated)
+    expected(draft, answers, moved=moved, nominated=nominated)
 
 
-def expected(draft: Draft, answers: Mapping[str, Answer], *, moved: Collection[str], nominated: int) -> int:
+def expected(draft: Draft, answers: Mapping[str, Answer], *, moved: Collection[str], nominated: int) -> None:
     """The rest of what was confirmed, where it is too much for one commit. Tells nothing in a suspect account: that
     is a suspicion of its own, which nobody has confirmed."""
-    number, before = draft.ledger.inventory.number, draft.head.live
+    number = draft.ledger.inventory.number
     missing = {
         one: answer
         for one, answer in answers.items()
         if (row := number(one)) is not None and draft.shown(row) <= nominated
     }
     delete(draft, missing, moved, expected=True)
-    return before - draft.head.live
 
 
 def undecided(draft: Draft, identifier: str, answer: Answer) -> float | None:

@@ -130,21 +130,27 @@ class Confirming:
     async def _release(self, word: _Word, answers: dict[str, Answer], moved: Collection[str]) -> int:
         """Tell what the operator said and, in several commits, what is gone; how many these are."""
 
-        def confirm(draft: Draft, batch: dict[str, Answer]) -> int:
+        def confirm(draft: Draft, batch: dict[str, Answer]) -> None:
             if draft.head.suspect is not None and draft.head.suspected != word.suspected:
                 raise Rejected(f"another suspicion has arisen since: {draft.head.suspect}")
-            return deletion.confirm(draft, batch, moved=moved, nominated=word.nominated, by=word.by, why=word.why)
+            deletion.confirm(draft, batch, moved=moved, nominated=word.nominated, by=word.by, why=word.why)
 
         self._released = self._clock.monotonic()
         first, *rest = _batches(answers)
-        told = await self._observer.commit(partial(confirm, batch=first))
+        await self._observer.commit(partial(confirm, batch=first))
+        told = self._are_gone(first)
         for batch in rest:
             self.progress = f"{told} of {len(answers)} told as deleted"
             act = partial(deletion.expected, answers=batch, moved=moved, nominated=word.nominated)
-            told += await self._observer.commit(act)
+            await self._observer.commit(act)
+            told += self._are_gone(batch)
             if (reason := self._observer.suspicion) is not None:
                 raise Rejected(f"{told} were told as deleted, then the account became suspect again: {reason}")
         return told
+
+    def _are_gone(self, batch: dict[str, Answer]) -> int:
+        """Counted in what was committed: after a doubt the decision that did it is not the one that returns."""
+        return sum(row is not None and row.gone for row in map(self._ledger.inventory.get, batch))
 
     async def _missing(self, identifiers: Sequence[str], which: str) -> dict[str, Answer]:
         """Those that a look-up does not find. One without an answer is not confirmed: it is left for the next sweep."""
