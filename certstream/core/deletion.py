@@ -44,10 +44,28 @@ def release(draft: Draft, *, by: str = "certstream", why: str = "what had disapp
         draft.tell_account("released", by=by, why=why)
 
 
-def confirm(draft: Draft, answers: Mapping[str, Answer], *, by: str, why: str) -> None:
-    """An operator says that these, whose look-ups were empty, are gone: release the account, tell their deletion."""
+def confirm(
+    draft: Draft, answers: Mapping[str, Answer], *, moved: Collection[str], nominated: int, by: str, why: str
+) -> None:
+    """An operator says that these, whose look-ups were empty, are gone: release the account, tell their deletion.
+
+    `nominated`: when they were found missing, Unix milliseconds. What any answer has shown since is there again,
+    whatever later look-ups say.
+    """
     release(draft, by=by, why=why)
-    delete(draft, answers, (), expected=True)
+    expected(draft, answers, moved=moved, nominated=nominated)
+
+
+def expected(draft: Draft, answers: Mapping[str, Answer], *, moved: Collection[str], nominated: int) -> None:
+    """The rest of what was confirmed, where it is too much for one commit. Tells nothing in a suspect account: that
+    is a suspicion of its own, which nobody has confirmed."""
+    number = draft.ledger.inventory.number
+    missing = {
+        one: answer
+        for one, answer in answers.items()
+        if (row := number(one)) is not None and draft.shown(row) <= nominated
+    }
+    delete(draft, missing, moved, expected=True)
 
 
 def undecided(draft: Draft, identifier: str, answer: Answer) -> float | None:

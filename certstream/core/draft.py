@@ -188,10 +188,11 @@ class Draft:
         return (self.now if self.head.suspect is None else self.head.suspected) // HOUR - 24
 
     def count_lost(self, count: int, at: int) -> None:
-        """Count a deletion at `at` (Unix milliseconds): positive when deleted, negative when that one returned."""
+        """Count a deletion at `at` (Unix milliseconds): positive when deleted, negative when that one returned. Never
+        below none: what an operator expected to go was not counted, and may return too."""
         recent = {hour: lost for hour, lost in self.head.lost if hour >= self._lost_since()}
         hour = at // HOUR
-        recent[hour] = recent.get(hour, 0) + count
+        recent[hour] = max(recent.get(hour, 0) + count, 0)
         self.head.lost = sorted(recent.items())
 
     def live(self) -> Iterator[tuple[str, Row]]:
@@ -216,6 +217,8 @@ class Draft:
         """The journal has it: hand everything to the ledger."""
         self.ledger.quarantined |= self._quarantined
         self.ledger.absorb(self.head, self.rows, self.facts, now=self.now, moves=self.moves)
+        for sent_at, numbers in self.shows:
+            self.ledger.mark_shown(numbers, sent_at)
 
 
 def _short(value: Any) -> Any:

@@ -67,7 +67,9 @@ def observe(
                 found.identifiers.append(normal.identifier)
         elif decides is None or normal.identifier == decides:
             found.identifiers.append(normal.identifier)
-            if draft.head.suspect is None:
+            if draft.head.suspect is not None:
+                _hold(draft, answer, normal.identifier)
+            else:
                 doubtful = (
                     normal.identifier in copies
                     or normal.identifier in draft.ledger.contested
@@ -187,6 +189,13 @@ def _keep(draft: Draft, answer: Answer, normal: Normal, raw: bytes, row: Row, im
     fact = draft.fact(normal.identifier)
     draft.keep(normal.identifier, renewed(draft, answer, normal, raw, row, image))
     draft.facts[normal.identifier] = fact_of(answer.received, fact.grave if fact is not None else None)
+
+
+def _hold(draft: Draft, answer: Answer, identifier: str) -> None:
+    """What a suspect account shows changed is not told, but it is there: no look-up that was asked before says else."""
+    row, fact = draft.row(identifier), draft.fact(identifier)
+    if row is not None and not row.gone:
+        draft.facts[identifier] = fact_of(answer.received, fact.grave if fact is not None else None)
 
 
 def _alias(draft: Draft, identifier: str, raw: bytes) -> None:

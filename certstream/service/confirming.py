@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
 from certstream.core import deletion
-from certstream.core.answers import Answer, Refused
+from certstream.core.answers import Answer, Denied, Refused
+from certstream.core.draft import Draft
 from certstream.core.errors import Rejected, Transient
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
@@ -36,6 +37,10 @@ class _Word:
     by: str
     why: str
     missing: tuple[str, ...]
+    nominated: int
+    """when they were, Unix milliseconds"""
+    suspected: int
+    """since when the account is suspect, Unix milliseconds: a later suspicion is another one"""
 
 
 class Confirming:
@@ -49,18 +54,25 @@ class Confirming:
         self._calls, self._observer, self._clock = calls, observer, clock
         self._ledger = observer.ledger
         self._nominated: tuple[str, ...] = ()
+        self._nominated_at = 0
         self._word: _Word | None = None
         self._given = asyncio.Event()
         self.gone: frozenset[str] = frozenset()
         """confirmed, and not told as deleted yet: no sweep nominates them again"""
+        self._released = float("-inf")
         self.state: Literal["under way", "done", "failed"] | None = None
         """of the last word, in this process"""
         self.progress = ""
         """for people: how far it is, or what came of it"""
 
     def nominate(self, missing: Sequence[str]) -> None:
-        """What a sweep that is not believed did not see."""
-        self._nominated = tuple(missing)
+        """What a sweep that is not believed did not see; nothing where it is believed."""
+        self._nominated, self._nominated_at = tuple(missing), self._clock.wall()
+
+    def quiet_since(self, began: float) -> bool:
+        """Whether no word was carried out since `began` (monotonic), nor is now. A sweep that began while the account
+        was suspect held changes back; one that ends before all is told does not see what is left to tell."""
+        return self._released < began and not self.gone
 
     def begin(self, by: str, why: str) -> int:
         """An operator confirms; gives how many certificates that is about. Raises NothingToConfirm."""
@@ -71,7 +83,7 @@ class Confirming:
             raise NothingToConfirm(f"{self._word.by} has confirmed it already; it is under way: {self.progress}")
         if not self._nominated:
             raise NothingToConfirm("no sweep has ended since this process started: try again in a moment")
-        self._word = _Word(by, why, self._nominated)
+        self._word = _Word(by, why, self._nominated, self._nominated_at, head.suspected)
         self.state, self.progress = "under way", f"{len(self._nominated)} certificates are looked up"
         self._given.set()
         return len(self._nominated)
@@ -107,16 +119,38 @@ class Confirming:
         await asyncio.sleep(APART)
         second = await self._missing(list(first), "second")
         await self._look_at_list(len(second))
+        moved = await self._moved(second) if self._ledger.settings.grouped else set()
         self.gone = frozenset(second)
-        told = 0
-        for batch in _batches(second):
-            await self._observer.commit(partial(deletion.confirm, answers=batch, by=word.by, why=word.why))
-            told += len(batch)
-            self.progress = f"{told} of {len(second)} told as deleted"
+        told = await self._release(word, second, moved)
         self._nominated = ()
         self._observer.released()
-        log.warning("confirm.done", extra={"account": self._ledger.name, "by": word.by, "deleted": len(second)})
-        return f"{len(second)} of {len(word.missing)} are gone"
+        log.warning("confirm.done", extra={"account": self._ledger.name, "by": word.by, "deleted": told})
+        return f"{told} of {len(word.missing)} are gone"
+
+    async def _release(self, word: _Word, answers: dict[str, Answer], moved: Collection[str]) -> int:
+        """Tell what the operator said and, in several commits, what is gone; how many these are."""
+
+        def confirm(draft: Draft, batch: dict[str, Answer]) -> None:
+            if draft.head.suspect is not None and draft.head.suspected != word.suspected:
+                raise Rejected(f"another suspicion has arisen since: {draft.head.suspect}")
+            deletion.confirm(draft, batch, moved=moved, nominated=word.nominated, by=word.by, why=word.why)
+
+        self._released = self._clock.monotonic()
+        first, *rest = _batches(answers)
+        await self._observer.commit(partial(confirm, batch=first))
+        told = self._are_gone(first)
+        for batch in rest:
+            self.progress = f"{told} of {len(answers)} told as deleted"
+            act = partial(deletion.expected, answers=batch, moved=moved, nominated=word.nominated)
+            await self._observer.commit(act)
+            told += self._are_gone(batch)
+            if (reason := self._observer.suspicion) is not None:
+                raise Rejected(f"{told} were told as deleted, then the account became suspect again: {reason}")
+        return told
+
+    def _are_gone(self, batch: dict[str, Answer]) -> int:
+        """Counted in what was committed: after a doubt the decision that did it is not the one that returns."""
+        return sum(row is not None and row.gone for row in map(self._ledger.inventory.get, batch))
 
     async def _missing(self, identifiers: Sequence[str], which: str) -> dict[str, Answer]:
         """Those that a look-up does not find. One without an answer is not confirmed: it is left for the next sweep."""
@@ -124,8 +158,10 @@ class Confirming:
         for at in range(0, len(identifiers), AT_ONCE):
             self.progress = f"{which} look-up: {at} of {len(identifiers)}"
             group = identifiers[at : at + AT_ONCE]
-            for identifier, answer in zip(group, await asyncio.gather(*map(self._look_up, group)), strict=True):
-                if answer is None:
+            async with asyncio.TaskGroup() as tasks:
+                asked = [tasks.create_task(self._look_up(identifier)) for identifier in group]
+            for identifier, task in zip(group, asked, strict=True):
+                if (answer := task.result()) is None:
                     continue
                 if shows(answer, identifier):
                     await self._observer.observe(answer, decides=identifier)
@@ -133,19 +169,35 @@ class Confirming:
                     found[identifier] = answer
         return found
 
-    async def _look_up(self, identifier: str) -> Answer | None:
+    async def _moved(self, identifiers: Collection[str]) -> set[str]:
+        """Those that are there outside the account's resource group."""
+        found: set[str] = set()
+        for at, identifier in enumerate(identifiers):
+            self.progress = f"look-up outside the resource group: {at} of {len(identifiers)}"
+            try:
+                answer = await self._look_up(identifier, anywhere=True)
+            except Denied:
+                return found  # a policy for this group alone: where else it may be is not ours to see
+            if answer is not None and shows(answer, identifier):
+                found.add(identifier)
+        return found
+
+    async def _look_up(self, identifier: str, *, anywhere: bool = False) -> Answer | None:
         try:
-            return await self._calls.ask(Urgency.PROBE, identifier=identifier)
+            return await self._calls.ask(Urgency.PROBE, identifier=identifier, anywhere=anywhere)
         except (Transient, Rejected, Refused) as error:
             log.warning("look-up.failed", extra={"account": self._ledger.name, "reason": str(error)})
             return None
 
     async def _look_at_list(self, gone: int) -> None:
-        """Where nothing would be left, the list is asked once more. Raises Rejected where it shows what was known."""
+        """Where nothing would be left, the list is asked once more. Raises Rejected where it shows what was known, or
+        counts what it does not show."""
         if gone >= self._ledger.live():
             answer = await self._calls.ask(Urgency.PROBE)
             if (await self._observer.observe(answer)).shows_known:
                 raise Rejected("the list shows certificates that were known")
+            if answer.page.total is None or (answer.page.total and not answer.page.records):
+                raise Rejected(f"the list shows none of its certificates, and counts {answer.page.total}")
 
 
 def _batches(answers: dict[str, Answer]) -> list[dict[str, Answer]]:

@@ -77,7 +77,6 @@ class Observer:
         return observed
 
     def _note(self, answer: Answer, observed: Observed) -> None:
-        self.ledger.mark_shown(observed.unchanged, answer.sent_at)
         self._doubts.want(observed.look_up)
         self.ledger.contested.update(observed.contested)
         if observed.quarantined:
@@ -96,6 +95,8 @@ class Observer:
         if not self._held:
             return True
         self._held.clear()
+        if not self.ledger.live():
+            return False  # what was known was told as deleted meanwhile: there is nothing that a list could show
         await self.commit(partial(suspect, reason=FOREIGN, nominated=0))
         self.suspected(FOREIGN)
         return False

@@ -197,7 +197,8 @@ class Poller:
         if unseen and not await self._look_ups.believable(len(unseen), empty=not sweep.records):
             self._confirming.nominate(unseen)
             return
-        decided = await self._look_ups.delete(unseen)
+        self._confirming.nominate(())
+        decided = await self._look_ups.delete(unseen) and self._confirming.quiet_since(began)
         await self._observer.commit(partial(swept, began_at=began_at, decided=decided))
         self._observer.released()
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)

@@ -138,6 +138,8 @@ def _words(body: bytes) -> tuple[str, str]:
         if len(text) > longest or not text.isprintable():
             raise ValueError(f"{name} has at most {longest} characters, all of them printable")
         found.append(text.strip())
+    if found[0].casefold() == "certstream":  # stands for what nobody asked for
+        raise ValueError("by is certstream itself only when it decided alone: give the name of whoever confirms it")
     return found[0], found[1]
 
 

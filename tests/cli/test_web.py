@@ -171,6 +171,7 @@ def refuse(account: str, by: str, why: str) -> int:
         ("prod", {"by": "alice", "why": 7}, 400, "why is missing"),
         ("prod", {"by": "alice", "why": "x" * 501}, 400, "at most 500"),
         ("prod", {"by": "a\x1b[2J", "why": "x"}, 400, "printable"),
+        ("prod", {"by": "Certstream ", "why": "x"}, 400, "decided alone"),
         ("prod", [], 400, "by is missing"),
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from certstream.core.deletion import delete, mass_disappearance, release, suspect
+from certstream.core.deletion import delete, expected, mass_disappearance, release, suspect
 from certstream.core.draft import Draft
 from tests.core.world import World, kind_of, names, record, watching
 
@@ -70,6 +72,19 @@ def test_what_returned_is_not_counted_and_what_returns_from_longer_ago_hides_not
     assert draft_of(world).lost() == 1
 
 
+def test_a_return_of_what_an_operator_expected_to_go_hides_no_later_disappearance() -> None:
+    world = account(100)
+    for name in names(20):
+        world.now += 60
+        empty = {name: world.answer()}
+        world.commit(partial(delete, answers=empty, moved=(), expected=True))
+    assert draft_of(world).lost() == 0
+    for name in names(20):
+        world.look_up(name, record(name))
+    assert draft_of(world).lost() == 0
+    assert mass_disappearance(draft_of(world), 11, empty=False) is not None
+
+
 def test_suspicion_does_not_end_because_a_day_passes() -> None:
     world = account(60)
     world.delete(*names(6))
@@ -86,6 +101,15 @@ def test_suspicion_does_not_end_because_a_day_passes() -> None:
     world.commit(release)
     assert [kind_of(event) for event in world.events].count("released") == 1
     assert mass_disappearance(draft_of(world), 6, empty=False) is None
+
+
+def test_the_rest_of_what_was_confirmed_waits_where_the_account_became_suspect_again() -> None:
+    world = account(10)
+    world.commit(lambda draft: suspect(draft, "others disappeared", 5))
+    world.now += 60
+    rest = {"c1": world.answer()}
+    world.commit(lambda draft: expected(draft, rest, moved=(), nominated=world.wall))
+    assert kind_of(world.events[-1]) == "suspect"
 
 
 def draft_of(world: World) -> Draft:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from certstream.core.draft import Draft
 from certstream.core.ledger import UNSET, begin
 from certstream.core.observe import observe
 from certstream.core.sweep import Sweep
-from tests.core.world import DAY, LINEAGE, START, World, record, watching
+from tests.core.world import DAY, LINEAGE, START, World, kind_of, record, watching
 
 LIE = 1_000_000_000
 YEARS = 20 * 365 * DAY
@@ -89,6 +90,41 @@ def test_what_a_page_of_the_same_commit_showed_before_the_look_up_was_asked_is_d
     observe(draft, earlier)
     assert deletion.delete(draft, {"a": empty}, ()) == {}
     assert draft.kinds == ["certificate.deleted"]
+
+
+def test_what_a_page_of_the_commit_before_shows_is_not_deleted_by_a_look_up_that_was_asked_earlier() -> None:
+    """The writer decides the next commit before whoever waits for the last one is awake."""
+    world = watching(record("a"), record("b"))
+    world.now += 100
+    empty = world.answer()
+    world.now += 1
+    later = world.answer(record("a"), record("b"))
+    world.commit(lambda draft: observe(draft, later))
+    assert world.commit(lambda draft: deletion.delete(draft, {"a": empty}, ())) == {"a": 0.0}
+
+
+def test_what_a_suspect_account_shows_again_and_changed_is_not_confirmed_as_gone() -> None:
+    world = watching(*(record(name) for name in "abcde"))
+    world.commit(lambda draft: deletion.suspect(draft, "three disappeared", 3))
+    world.now += 100
+    empty = {name: world.answer() for name in "abc"}
+    nominated = world.wall - 50_000
+    world.page(record("a", Days=7), record("d"), record("e"))
+    confirm = partial(deletion.confirm, answers=empty, moved=(), nominated=nominated, by="alice", why="retired")
+    world.commit(confirm)
+    assert [event["subject"] for event in world.events if kind_of(event) == "deleted"] == ["b", "c"]
+
+
+def test_what_was_listed_again_since_it_was_nominated_is_not_gone_because_a_later_look_up_is_empty() -> None:
+    world = watching(*(record(name) for name in "abcde"))
+    world.commit(lambda draft: deletion.suspect(draft, "three disappeared", 3))
+    nominated = world.wall
+    world.page(record("a"), record("d"), record("e"), wait=10.0)
+    world.now += 100
+    empty = {name: world.answer() for name in "abc"}
+    confirm = partial(deletion.confirm, answers=empty, moved=(), nominated=nominated, by="alice", why="retired")
+    world.commit(confirm)
+    assert [event["subject"] for event in world.events if kind_of(event) == "deleted"] == ["b", "c"]
 
 
 # --- A clock that is wrong at the start ------------------------------------------------------------------------------

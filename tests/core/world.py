@@ -107,7 +107,6 @@ class World:
     def observe(self, answer: Answer, *, decides: str | None = None, **more: Any) -> Observed:
         """Observe one answer and commit."""
         seen = self.commit(lambda draft: observe(draft, answer, decides=decides, **more))
-        self.ledger.mark_shown(seen.unchanged, answer.sent_at)
         self.ledger.contested.update(seen.contested)
         return seen
 
