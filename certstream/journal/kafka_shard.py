@@ -204,8 +204,13 @@ class KafkaShard:
         row = Row.read(record.value)
         if record.offset < self._first_barrier:
             self._before = row
-        elif row.nonce != self._claim.nonce:
+        elif row.nonce != self._claim.nonce and not self._superseded(row):
             raise self._fenced(f"{row.owner} owns it now")
+
+    def _superseded(self, row: Row) -> bool:
+        """Of the owner that this one took the shard from: it was just opening its producer again, and finds our row
+        before its own barrier. It ends; if we did too, nobody would be left."""
+        return self._before is not None and row.nonce != "" and row.nonce == self._before.nonce
 
     def _fenced(self, why: str) -> Fenced:
         self._lost = f"shard {self._number}: {why}; this process must stop calling for it"

@@ -20,6 +20,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from certstream.core.errors import Fatal
 from certstream.core.wire import EVENTS, INVENTORY, QUARANTINE, STATE, Put
 from certstream.journal.kafka import KafkaConfig, KafkaJournal
+from certstream.journal.kafka_producer import Producer
 from certstream.journal.kafka_shard import KafkaShard
 from certstream.ports import Fenced, JournalAway, JournalDoubt, Opened
 from tests.journal.places import KafkaPlace, kafka_place
@@ -114,6 +115,37 @@ async def test_a_foreign_row_before_a_newer_barrier_of_its_own_ends_ownership_to
     monkeypatch.setattr(KafkaShard, "_read", blind)
     with pytest.raises(Fenced, match="the newer"):
         await zombie.resume()
+    await older.close()
+    await newer.close()
+
+
+async def test_of_two_that_fence_each_other_the_newer_goes_on(
+    place: KafkaPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The older one looks and finds nobody; the newer one opens; only then the older one opens its producer again."""
+    older, newer = place.journal(), place.journal(instance="the newer")
+    first, _ = await shard_of(older)
+    await put_in_doubt(first)
+    fence, opened = Producer.fence, list[tuple[KafkaShard, Memory]]()
+
+    async def late(config: KafkaConfig, number: int) -> Producer:
+        if not opened:
+            monkeypatch.setattr(Producer, "fence", fence)
+            opened.append(await shard_of(newer))
+        return await fence(config, number)
+
+    monkeypatch.setattr(Producer, "fence", late)
+    with pytest.raises(Fenced, match="the newer owns it now"):
+        await first.resume()
+    ((second, memory),) = opened
+    with pytest.raises(JournalDoubt):
+        await second.commit([Put(EVENTS, b"a", b"lost"), Put(STATE, b"a", b"lost")])
+    await second.resume()
+    assert memory.calls == []
+    await second.commit([Put(EVENTS, b"a", b"kept"), Put(STATE, b"a", b"kept")])
+    assert await values(newer, EVENTS, STATE) == [b"kept", b"kept"]
+    with pytest.raises(Fenced):
+        await first.verify()
     await older.close()
     await newer.close()
 

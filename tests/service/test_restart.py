@@ -18,6 +18,7 @@ from certstream.core.sharding import shard_of
 from certstream.core.sweep import Verdict
 from certstream.service import poller, supervisor
 from certstream.service.clock import Clock
+from certstream.service.metrics import Metrics
 from certstream.service.poller import Pace, Poller
 from certstream.simulator import SimulatorConfig
 from tests.service import lies
@@ -261,8 +262,9 @@ async def test_an_account_that_is_denied_while_the_service_stops_ends_too(
     calls = SimpleNamespace(denied=None)
     observer = SimpleNamespace(ledger=SimpleNamespace(name="prod"))
     look_ups = SimpleNamespace(run=asyncio.Event().wait)
-    parts: Any = {"calls": calls, "observer": observer, "look_ups": look_ups, "metrics": None, "pace": Pace(5, 1, 1)}
-    found = Poller(clock=Clock(), **parts)
+    confirming = SimpleNamespace(run=asyncio.Event().wait)
+    parts: Any = {"calls": calls, "observer": observer, "look_ups": look_ups, "confirming": confirming}
+    found = Poller(clock=Clock(), metrics=Metrics(), pace=Pace(5, 1, 1), **parts)
 
     async def sweep() -> Verdict:
         await asyncio.sleep(0)
