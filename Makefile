@@ -41,7 +41,8 @@ check: $(VENV)/dev.stamp  ## format, lint, types, import contracts
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports
 
-test: check kafka toxiproxy  ## everything that must hold: checks and all tests, on a real Kafka
+test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on a real Kafka
+	@$(MAKE) --no-print-directory -j3 check kafka toxiproxy
 	@$(BIN)/pytest $(ARGS)
 
 verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults and kill -9, judged independently
