@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 
 from bench import pacing, unchanged
-from bench.result import Report, machine, progress_over
+from bench.result import Report, concluded, progress_over
 
 
 def _arguments() -> argparse.Namespace:
@@ -38,14 +37,7 @@ def main() -> int:
             progress_over()
             if not words.json:
                 print(reports[-1].text(), flush=True)
-    if words.json:
-        print(json.dumps({"machine": machine(), **{report.name: report.plain() for report in reports}}, indent=2))
-    else:
-        print(f"on {machine()}")
-    missed = [name for report in reports for name in report.missed]
-    if missed:
-        print("missed: " + "; ".join(missed), file=sys.stderr)
-    return int(bool(missed) and words.strict)
+    return concluded(reports, as_json=words.json, strict=words.strict)
 
 
 if __name__ == "__main__":

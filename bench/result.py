@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
@@ -95,3 +96,15 @@ def progress_over() -> None:
     """Take the last progress away before the result is printed."""
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def concluded(reports: Sequence[Report], *, as_json: bool, strict: bool) -> int:
+    """Print what is said after all benchmarks; the exit code."""
+    if as_json:
+        print(json.dumps({"machine": machine(), **{report.name: report.plain() for report in reports}}, indent=2))
+    else:
+        print(f"on {machine()}")
+    missed = [name for report in reports for name in report.missed]
+    if missed:
+        print("missed: " + "; ".join(missed), file=sys.stderr)
+    return int(bool(missed) and strict)

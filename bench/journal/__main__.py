@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Callable, Coroutine
 
 from bench.journal import embedded, publish, restore, visible
-from bench.result import Report, machine, progress, progress_over
+from bench.result import Report, concluded, progress, progress_over
 from tests.real.kafka import Broker
 
 NAMES = ("publish", "visible", "restore", "embedded")
@@ -67,14 +66,7 @@ async def _run(words: argparse.Namespace) -> list[Report]:
 def main() -> int:
     words = _arguments()
     reports = asyncio.run(_run(words))
-    if words.json:
-        print(json.dumps({"machine": machine(), **{report.name: report.plain() for report in reports}}, indent=2))
-    else:
-        print(f"on {machine()}")
-    missed = [name for report in reports for name in report.missed]
-    if missed:
-        print("missed: " + "; ".join(missed), file=sys.stderr)
-    return int(bool(missed) and words.strict)
+    return concluded(reports, as_json=words.json, strict=words.strict)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from certstream.core.answers import Answer
+from certstream.core.answers import Answer, Refused
 from certstream.core.backoff import full_jitter
-from certstream.core.errors import Throttled, Transient
+from certstream.core.errors import Rejected, Throttled, Transient
 from certstream.core.ledger import Ledger
 from certstream.ports import Source
 from certstream.service.budget import Budget, Urgency
@@ -64,6 +64,14 @@ class Calls:
                     self.total = answer.page.total
                 return answer
         raise AssertionError("the last try returns or raises")
+
+    async def look_up(self, urgency: Urgency, identifier: str, *, anywhere: bool = False) -> Answer | None:
+        """One answer about one certificate; None, and a line in the log, where there was none. Raises Fatal, Denied."""
+        try:
+            return await self.ask(urgency, identifier=identifier, anywhere=anywhere)
+        except (Transient, Rejected, Refused) as error:
+            log.warning("look-up.failed", extra={"account": self._ledger.name, "reason": str(error)})
+            return None
 
     def _failed(self, error: Transient) -> None:
         self._metrics.calls.labels(self._ledger.name, type(error).__name__).inc()

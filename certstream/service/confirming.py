@@ -10,13 +10,13 @@ from functools import partial
 from typing import Literal
 
 from certstream.core import deletion
-from certstream.core.answers import Answer, Denied, Refused
+from certstream.core.answers import Answer, Refused
 from certstream.core.draft import Draft
 from certstream.core.errors import Rejected, Transient
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
-from certstream.service.lookups import shows
+from certstream.service.lookups import outside, shows
 from certstream.service.observing import Observer
 
 log = logging.getLogger("certstream")
@@ -119,7 +119,10 @@ class Confirming:
         await asyncio.sleep(APART)
         second = await self._missing(list(first), "second")
         await self._look_at_list(len(second))
-        moved = await self._moved(second) if self._ledger.settings.grouped else set()
+        moved: set[str] = set()
+        if self._ledger.settings.grouped:
+            tell = partial(self._tell_outside, len(second))
+            moved = await outside(self._calls, Urgency.PROBE, second, tell=tell)
         self.gone = frozenset(second)
         told = await self._release(word, second, moved)
         self._nominated = ()
@@ -159,7 +162,7 @@ class Confirming:
             self.progress = f"{which} look-up: {at} of {len(identifiers)}"
             group = identifiers[at : at + AT_ONCE]
             async with asyncio.TaskGroup() as tasks:
-                asked = [tasks.create_task(self._look_up(identifier)) for identifier in group]
+                asked = [tasks.create_task(self._calls.look_up(Urgency.PROBE, identifier)) for identifier in group]
             for identifier, task in zip(group, asked, strict=True):
                 if (answer := task.result()) is None:
                     continue
@@ -169,25 +172,8 @@ class Confirming:
                     found[identifier] = answer
         return found
 
-    async def _moved(self, identifiers: Collection[str]) -> set[str]:
-        """Those that are there outside the account's resource group."""
-        found: set[str] = set()
-        for at, identifier in enumerate(identifiers):
-            self.progress = f"look-up outside the resource group: {at} of {len(identifiers)}"
-            try:
-                answer = await self._look_up(identifier, anywhere=True)
-            except Denied:
-                return found  # a policy for this group alone: where else it may be is not ours to see
-            if answer is not None and shows(answer, identifier):
-                found.add(identifier)
-        return found
-
-    async def _look_up(self, identifier: str, *, anywhere: bool = False) -> Answer | None:
-        try:
-            return await self._calls.ask(Urgency.PROBE, identifier=identifier, anywhere=anywhere)
-        except (Transient, Rejected, Refused) as error:
-            log.warning("look-up.failed", extra={"account": self._ledger.name, "reason": str(error)})
-            return None
+    def _tell_outside(self, of: int, at: int) -> None:
+        self.progress = f"look-up outside the resource group: {at} of {of}"
 
     async def _look_at_list(self, gone: int) -> None:
         """Where nothing would be left, the list is asked once more. Raises Rejected where it shows what was known, or

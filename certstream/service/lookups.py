@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from certstream.core import deletion
-from certstream.core.answers import Answer, Denied, Refused
+from certstream.core.answers import Answer, Denied
 from certstream.core.draft import Draft
-from certstream.core.errors import Rejected, Transient
+from certstream.core.errors import Transient
 from certstream.core.normal import Unreadable, read
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
@@ -87,7 +87,7 @@ class LookUps:
             return decided
         if not await self._controlled(identifiers):
             return False
-        moved = await self._moved(empty) if self._ledger.settings.grouped else set()
+        moved = await outside(self._calls, Urgency.DECISION, empty) if self._ledger.settings.grouped else set()
         later = await self._observer.commit(partial(deletion.delete, answers=empty, moved=moved))
         self._doubts.want(later)
         return decided and not later
@@ -120,12 +120,8 @@ class LookUps:
         except Transient:
             self._doubts.again(identifier)
 
-    async def _look_up(self, identifier: str, *, anywhere: bool = False) -> Answer | None:
-        try:
-            return await self._calls.ask(Urgency.DECISION, identifier=identifier, anywhere=anywhere)
-        except (Transient, Rejected, Refused) as error:
-            log.warning("look-up.failed", extra={"account": self._ledger.name, "reason": str(error)})
-            return None
+    async def _look_up(self, identifier: str) -> Answer | None:
+        return await self._calls.look_up(Urgency.DECISION, identifier)
 
     async def _controlled(self, candidates: Sequence[str]) -> bool:
         """Does a look-up of a certificate that is certainly there find it?"""
@@ -138,17 +134,21 @@ class LookUps:
         log.warning("deletion.unproven", extra={"account": self._ledger.name, "candidates": len(candidates)})
         return False
 
-    async def _moved(self, empty: Mapping[str, Answer]) -> set[str]:
-        """Those that are there outside the account's resource group."""
-        found: set[str] = set()
-        for identifier in empty:
-            try:
-                answer = await self._look_up(identifier, anywhere=True)
-            except Denied:
-                return found  # a policy for this group alone: where else it may be is not ours to see
-            if answer is not None and shows(answer, identifier):
-                found.add(identifier)
-        return found
+
+async def outside(
+    calls: Calls, urgency: Urgency, identifiers: Collection[str], *, tell: Callable[[int], None] = lambda at: None
+) -> set[str]:
+    """Those that are there outside the account's resource group. `tell` hears how many were asked for."""
+    found: set[str] = set()
+    for at, identifier in enumerate(identifiers):
+        tell(at)
+        try:
+            answer = await calls.look_up(urgency, identifier, anywhere=True)
+        except Denied:
+            return found  # a policy for this group alone: where else it may be is not ours to see
+        if answer is not None and shows(answer, identifier):
+            found.add(identifier)
+    return found
 
 
 def shows(answer: Answer, identifier: str) -> bool:
