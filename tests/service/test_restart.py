@@ -16,6 +16,7 @@ from certstream.app import build, build_journal
 from certstream.core.errors import Fatal
 from certstream.core.sharding import shard_of
 from certstream.core.sweep import Verdict
+from certstream.ports import Held
 from certstream.service import poller, supervisor
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
@@ -145,8 +146,11 @@ def test_a_take_over_waits_for_ownership_deadline_and_a_second() -> None:
 @together
 async def test_a_second_process_on_the_same_file_is_refused_and_disturbs_nobody(tmp_path: Path) -> None:
     async with living(tmp_path) as world:
-        with pytest.raises(Fatal, match="written by"):
+        with pytest.raises(Held, match="makes the ten calls a second of access key"):
             await build(world.config, clock=Clock()).run(asyncio.Event())
+        unlocked = world.config.model_copy(update={"lock_dir": f"{tmp_path}/another"})
+        with pytest.raises(Fatal, match="written by"):
+            await build(unlocked, clock=Clock()).run(asyncio.Event())
         issued = world.simulator.issue()
         await world.event("certificate.new", issued)
 
