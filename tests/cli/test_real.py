@@ -151,7 +151,7 @@ def test_run_publishes_answers_and_stops_in_order(tmp_path: Path) -> None:
         with process("run", cwd=tmp_path) as service:
             until("ready", 20, lambda: "healthy" in ran("check", cwd=tmp_path).stdout)
             beside = ran("once", cwd=tmp_path)
-            assert beside.returncode == FATAL
+            assert beside.returncode == FENCED
             assert "holds the calls" in beside.stderr
             service.send_signal(signal.SIGTERM)
             assert service.wait(10) == OK

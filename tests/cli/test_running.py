@@ -95,7 +95,7 @@ async def test_beside_a_process_that_is_only_just_starting_nothing_is_opened(tmp
         )
         await build_claim(account, build_locks(config, Clock())).begin()  # all that the other one has done so far
         with pytest.raises(Held, match="makes the ten calls a second of access key LTAI…0001"):
-            await running.serve_until(config, stop=asyncio.Event(), once=once)
+            await asyncio.wait_for(running.serve_until(config, stop=asyncio.Event(), once=once), 10)
         assert simulator.calls == 0
         assert os.listdir(tmp_path / "mine") == []
 

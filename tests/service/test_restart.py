@@ -139,6 +139,24 @@ async def test_after_an_orderly_stop_the_next_one_calls_at_once_after_a_kill_it_
         assert arrivals_after(world, held.created)[0] - held.created >= supervisor.TAKE_OVER
 
 
+@together_for({"stopped": True, "killed": False})
+async def test_the_next_one_on_this_host_waits_after_a_kill_whatever_its_journal(
+    directory: Path, orderly: bool
+) -> None:
+    async with living(directory, sweep_every=0.0) as world:
+        await (world.stop() if orderly else world.kill())
+        moment = time.time()
+        other = build(world.config.model_copy(update={"journal": f"sqlite://{directory}/other.db"}), clock=Clock())
+        stop = asyncio.Event()
+        running = asyncio.create_task(other.run(stop))
+        await world.until("it calls", lambda: arrivals_after(world, moment))
+        assert bool(world.said("take-over")) is not orderly
+        waited = arrivals_after(world, moment)[0] - moment
+        assert orderly or waited >= 0.9 * supervisor.TAKE_OVER
+        stop.set()
+        await running
+
+
 def test_a_take_over_waits_for_ownership_deadline_and_a_second() -> None:
     assert supervisor.OWNERSHIP + supervisor.DEADLINE + 1.0 == TAKE_OVER == 11.0
 
