@@ -140,9 +140,7 @@ async def test_after_an_orderly_stop_the_next_one_calls_at_once_after_a_kill_it_
 
 
 @together_for({"stopped": True, "killed": False})
-async def test_the_next_one_on_this_host_waits_after_a_kill_whatever_its_journal(
-    directory: Path, orderly: bool
-) -> None:
+async def test_the_next_one_on_this_host_waits_after_a_kill_with_any_journal(directory: Path, orderly: bool) -> None:
     async with living(directory, sweep_every=0.0) as world:
         await (world.stop() if orderly else world.kill())
         moment = time.time()
