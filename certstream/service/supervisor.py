@@ -45,6 +45,7 @@ class _Running:
     """One account at work."""
 
     poller: Poller
+    observer: Observer
     health: Health
     writer: Writer
     confirming: Confirming
@@ -232,7 +233,7 @@ class Supervisor:
             clock=clock,
             metrics=metrics,
         )
-        return _Running(poller, health, writer, confirming)
+        return _Running(poller, observer, health, writer, confirming)
 
     async def _keep_user(self, entry: Entry) -> None:
         """Write the user of an entry, known only now, into its head."""
