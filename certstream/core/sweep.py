@@ -24,7 +24,10 @@ UNREAD = "a page could not be read"
 ENDED_EARLY = (
     "the list ended before its TotalCount: pages that should have held certificates came empty, or with nothing new"
 )
-UNSTEADY = "the order of the list changes between calls"
+UNSTEADY = (
+    "the order of the list changes between calls: what no page shows is looked up, but whether anything was missed "
+    "cannot be known (observedthrough stands still)"
+)
 
 
 class _Read(NamedTuple):
@@ -77,6 +80,11 @@ class Sweep:
     def records(self) -> int:
         """How many records the pages held."""
         return sum(read.records for read in self._pages.values())
+
+    @property
+    def total(self) -> int | None:
+        """The largest `TotalCount` of its answers, None where one had none."""
+        return None if None in self._totals else max((total or 0 for total in self._totals), default=None)
 
     def next(self) -> int | None:
         """The next page to ask for; None when nothing is left to ask (some answers may still be under way)."""

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from certstream.core import deletion
-from certstream.core.account import swept
+from certstream.core.account import swept, swept_together
 from certstream.core.errors import Fatal, Transient
-from certstream.core.sweep import PAGE_SIZE_CHANGED, Sweep, Verdict
+from certstream.core.sweep import PAGE_SIZE_CHANGED, UNSTEADY, Sweep, Verdict
+from certstream.core.unsteady import Together
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
@@ -32,6 +33,8 @@ PROGRESS = 10.0
 """Seconds between two lines about a long sweep."""
 SOON = 10.0
 """Seconds from the begin of an incomplete sweep to the next."""
+REFRESHED = 8
+"""Look-ups after a sweep of an unsteady list, at least; where it has more pages, half as many as these."""
 DENIED_PAUSE = 60.0
 """Seconds between tries of an account that may not call."""
 
@@ -65,6 +68,8 @@ class Poller:
         self._size = pace.page_size
         self._forward = True
         self._shortfall: int | None = None
+        self._together: Together | None = None
+        """what the sweeps have seen together, as long as none is complete because the order changes"""
         self._told = 0.0
         self.gaps = Gaps(self.ledger.name, clock)
 
@@ -135,7 +140,10 @@ class Poller:
                 readers.create_task(self._read_on(sweep))
         verdict = await self._judge(sweep, began)
         if verdict.complete:
+            self._together = None
             await self._conclude(sweep, began, began_at, suspicion)
+        elif verdict.why != FOREIGN and (self._together is not None or verdict.why == UNSTEADY):
+            await self._refresh(sweep, suspicion)
         log.info(
             "sweep.complete" if verdict.complete else "sweep.incomplete",
             extra={"account": self.ledger.name, "pages": sweep.read, "certificates": self.ledger.live()}
@@ -196,6 +204,25 @@ class Poller:
         await self._observer.commit(partial(swept, began_at=began_at, decided=decided, suspicion=suspicion))
         self._observer.released()
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)
+
+    async def _refresh(self, sweep: Sweep, suspicion: int | None) -> None:
+        """The order changes between calls: look up what was not seen for longest. Where the sweeps have together shown
+        whatever is known, that stands for a complete one as far as it can."""
+        inventory = self.ledger.inventory
+        self._together = together = self._together or Together()
+        together.add(sweep.seen, inventory, suspicion)
+        missing = [one for one in together.missing(inventory) if one not in self._confirming.gone]
+        believed = await self._look_ups.believable(len(missing))
+        self._confirming.nominate(() if believed else missing)
+        if not believed:
+            return
+        oldest = together.oldest(inventory, max(REFRESHED, sweep.read // 2))
+        for identifier in await self._look_ups.refresh(oldest):
+            if (number := inventory.number(identifier)) is not None:
+                together.shown(number)
+        whole = together.whole(inventory) and sweep.total is not None and self.ledger.live() >= sweep.total
+        await self._observer.commit(partial(swept_together, whole=whole, suspicion=together.suspicion))
+        self._observer.released()
 
     def _unseen(self, sweep: Sweep, began: float) -> list[str]:
         """What it did not see, nothing has shown since it began, and no operator has confirmed as gone."""
