@@ -180,9 +180,10 @@ class Sweep:
         for row in rows:
             seen[row] = 1
 
-    def verdict(self, moves: int, accepted: int | None = None) -> Verdict:
+    def verdict(self, moves: int, accepted: int | None = None, *, unsteady: bool = False) -> Verdict:
         """Was everything seen? `moves`: the ledger's counter now; `accepted`: a shortfall that the sweep before, of
-        the opposite direction, had as well (then it is the service's way of counting)."""
+        the opposite direction, had as well (then it is the service's way of counting). `unsteady`: the order changed
+        in sweeps before; what was told meanwhile, often of long ago, does not excuse it then."""
         totals = [total for total in self._totals if total is not None]
         if self.page_size_changed:
             return Verdict(False, 0, PAGE_SIZE_CHANGED)
@@ -195,7 +196,7 @@ class Sweep:
         smallest = min(totals)
         moved = abs(totals[-1] - totals[0]) + moves - self._moves
         cap = max(smallest // 100, 2)
-        if self._twice > smallest // 100 + 2 * moved:
+        if self._twice > smallest // 100 + 2 * (abs(totals[-1] - totals[0]) if unsteady else moved):
             return Verdict(False, 0, UNSTEADY)
         if max(totals) - smallest > max(smallest // 10, 10) + moves - self._moves:
             return Verdict(False, 0, "TotalCount fell or rose by too much while the list was read")

@@ -185,7 +185,7 @@ class Poller:
             verdict = Verdict(False, 0, FOREIGN)
             self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
             return verdict
-        verdict = sweep.verdict(self.ledger.moves, self._shortfall)
+        verdict = sweep.verdict(self.ledger.moves, self._shortfall, unsteady=self._together is not None)
         self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
         self._shortfall = verdict.shortfall or None
         self._forward = not sweep.forward

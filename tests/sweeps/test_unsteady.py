@@ -1,4 +1,4 @@
-"""A list whose order is another one at every call: a baseline, every change, no false deletion, and what is said of it."""
+"""A list whose order is another one at every call: baseline, changes, no false deletion, and what is said of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def unsteady() -> World:
 
 
 def after_baseline(world: World) -> list[Told]:
-    """What was told of certificates once the baseline was, expiry left out; the baseline has found all that was there."""
+    """What was told after the baseline, which found all that was there; expiry left out."""
     told = [one for one in events(world.journal.kept) if one.kind not in ("expiring", "expired", "account.digest")]
     end = [one.kind for one in told].index("account.baselined")
     assert [one.kind for one in told[:end]] == ["discovered"] * CERTIFICATES
