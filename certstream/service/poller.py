@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +25,7 @@ from certstream.service.gaps import Gaps
 from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import FOREIGN, Observer
+from certstream.service.sampling import Sampling
 
 log = logging.getLogger("certstream")
 
@@ -58,13 +60,14 @@ class Poller:
         observer: Observer,
         look_ups: LookUps,
         confirming: Confirming,
+        sampling: Sampling,
         clock: Clock,
         metrics: Metrics,
         pace: Pace,
     ) -> None:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
-        self._clock, self._metrics, self._pace = clock, metrics, pace
+        self._sampling, self._clock, self._metrics, self._pace = sampling, clock, metrics, pace
         self._size = pace.page_size
         self._forward = True
         self._shortfall: int | None = None
@@ -92,6 +95,7 @@ class Poller:
             tasks.create_task(self._sweep_for_ever())
             tasks.create_task(self._look_ups.run())
             tasks.create_task(self._confirming.run())
+            tasks.create_task(self._sampling.run())
 
     async def once(self) -> bool:
         """One complete sweep (of three tries), the look-ups that it asks for included; whether there was one."""
@@ -181,7 +185,7 @@ class Poller:
     async def _judge(self, sweep: Sweep, began: float) -> Verdict:
         """Was everything seen, and can it be believed?"""
         if not await self._observer.believable():
-            self._confirming.nominate(self._unseen(sweep, began))
+            self._nominate(self._unseen(sweep, began))
             verdict = Verdict(False, 0, FOREIGN)
             self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
             return verdict
@@ -197,9 +201,9 @@ class Poller:
         suspicion that was there when it began, and no later one."""
         unseen = self._unseen(sweep, began)
         if unseen and not await self._look_ups.believable(len(unseen), empty=not sweep.records):
-            self._confirming.nominate(unseen)
+            self._nominate(unseen)
             return
-        self._confirming.nominate(())
+        self._nominate(())
         decided = await self._look_ups.delete(unseen) and self._confirming.quiet_since(began)
         await self._observer.commit(partial(swept, began_at=began_at, decided=decided, suspicion=suspicion))
         self._observer.released()
@@ -213,7 +217,7 @@ class Poller:
         together.add(sweep.seen, inventory, suspicion)
         missing = [one for one in together.missing(inventory) if one not in self._confirming.gone]
         believed = await self._look_ups.believable(len(missing))
-        self._confirming.nominate(() if believed else missing)
+        self._nominate(() if believed else missing)
         if not believed:
             return
         oldest = together.oldest(inventory, max(REFRESHED, sweep.read // 2))
@@ -223,6 +227,11 @@ class Poller:
         whole = together.whole(inventory) and sweep.total is not None and self.ledger.live() >= sweep.total
         await self._observer.commit(partial(swept_together, whole=whole, suspicion=together.suspicion))
         self._observer.released()
+
+    def _nominate(self, missing: Sequence[str]) -> None:
+        """What is missing from an account that is not believed: for an operator's word, and for those who decide it."""
+        self._confirming.nominate(missing)
+        self._sampling.of(missing)
 
     def _unseen(self, sweep: Sweep, began: float) -> list[str]:
         """What it did not see, nothing has shown since it began, and no operator has confirmed as gone."""
