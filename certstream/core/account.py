@@ -37,6 +37,24 @@ def swept(draft: Draft, *, began_at: int, decided: bool = True, suspicion: int |
         draft.head.observed = began_at
     if draft.head.suspected == suspicion:
         release(draft)
+    _baselined(draft)
+
+
+def swept_together(draft: Draft, *, whole: bool, suspicion: int | None) -> None:
+    """Sweeps of a list whose order changes lack no more than may have been deleted. None of them was complete, so
+    nobody can say that nothing older is unseen.
+
+    `whole`: they have shown everything that is known, and that is as much as `TotalCount` says. `suspicion`: as for
+    `swept`, when the first of them began.
+    """
+    if draft.head.suspected == suspicion:
+        release(draft)
+    if whole:
+        _baselined(draft)
+
+
+def _baselined(draft: Draft) -> None:
+    """The whole list was seen: tell it the first time, and the digest each day."""
     if draft.head.baselined is None:
         draft.head.baselined = draft.now
         draft.tell_account("baselined", count=draft.head.live)

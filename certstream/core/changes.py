@@ -91,7 +91,7 @@ def first_sight(draft: Draft, answer: Answer, normal: Normal, raw: bytes, gone: 
     row = draft.tell("discovered" if baseline else "new", identifier, row, image, pem=normal.pem, **data)
     draft.facts[identifier] = fact_of(answer.received, answer.received)
     draft.head.live += 1
-    draft.moves += 1
+    draft.moves += not baseline  # what the baseline finds was there before: the list has not moved
     if gone is not None:
         draft.count_lost(-1, gone.at)
     if row.revoked and not baseline:

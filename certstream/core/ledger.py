@@ -73,7 +73,7 @@ class Ledger:
     """identifiers of which the list showed two copies that differ: only a look-up decides about them from then on, or
     the copies would be told as changes of each other, sweep after sweep"""
     moves: int = 0
-    """certificates that our own events inserted or deleted since the process began"""
+    """certificates that came or went by our own events since the process began, those of the baseline left out"""
     newest: int = 0
     """time of the newest event when the history was restored, Unix milliseconds"""
     scheduled: bool = False

@@ -24,7 +24,10 @@ UNREAD = "a page could not be read"
 ENDED_EARLY = (
     "the list ended before its TotalCount: pages that should have held certificates came empty, or with nothing new"
 )
-UNSTEADY = "the order of the list changes between calls"
+UNSTEADY = (
+    "the order of the list changes between calls: what no page shows is looked up, but whether anything was missed "
+    "cannot be known (observedthrough stands still)"
+)
 
 
 class _Read(NamedTuple):
@@ -77,6 +80,11 @@ class Sweep:
     def records(self) -> int:
         """How many records the pages held."""
         return sum(read.records for read in self._pages.values())
+
+    @property
+    def total(self) -> int | None:
+        """The largest `TotalCount` of its answers, None where one had none."""
+        return None if None in self._totals else max((total or 0 for total in self._totals), default=None)
 
     def next(self) -> int | None:
         """The next page to ask for; None when nothing is left to ask (some answers may still be under way)."""
@@ -172,9 +180,10 @@ class Sweep:
         for row in rows:
             seen[row] = 1
 
-    def verdict(self, moves: int, accepted: int | None = None) -> Verdict:
+    def verdict(self, moves: int, accepted: int | None = None, *, unsteady: bool = False) -> Verdict:
         """Was everything seen? `moves`: the ledger's counter now; `accepted`: a shortfall that the sweep before, of
-        the opposite direction, had as well (then it is the service's way of counting)."""
+        the opposite direction, had as well (then it is the service's way of counting). `unsteady`: the order changed
+        in sweeps before; what was told meanwhile, often of long ago, does not excuse it then."""
         totals = [total for total in self._totals if total is not None]
         if self.page_size_changed:
             return Verdict(False, 0, PAGE_SIZE_CHANGED)
@@ -187,7 +196,7 @@ class Sweep:
         smallest = min(totals)
         moved = abs(totals[-1] - totals[0]) + moves - self._moves
         cap = max(smallest // 100, 2)
-        if self._twice > smallest // 100 + 2 * moved:
+        if self._twice > smallest // 100 + 2 * (abs(totals[-1] - totals[0]) if unsteady else moved):
             return Verdict(False, 0, UNSTEADY)
         if max(totals) - smallest > max(smallest // 10, 10) + moves - self._moves:
             return Verdict(False, 0, "TotalCount fell or rose by too much while the list was read")

@@ -41,7 +41,7 @@ class LookUps:
             due = await self._doubts.take(AT_ONCE)
             self._busy = True
             try:
-                empty, _ = await self._ask(due)
+                empty, _ = await self._ask(due, Urgency.DECISION)
                 if empty and await self.believable(len(empty)):
                     await self._delete(list(empty))
             finally:
@@ -59,6 +59,20 @@ class LookUps:
         for at in range(0, len(now), AT_ONCE):
             decided &= await self._delete(now[at : at + AT_ONCE])
         return decided and not self._busy and not self._doubts.open()
+
+    async def refresh(self, identifiers: Sequence[str]) -> set[str]:
+        """Look up what no page has shown for longest, when nothing more urgent is to be asked; those that are there.
+        What is not is a candidate for deletion like any other."""
+        there: set[str] = set()
+        missing: list[str] = []
+        now = [identifier for identifier in identifiers if self._doubts.may(identifier)]
+        for at in range(0, len(now), AT_ONCE):
+            empty, open_ = await self._ask(now[at : at + AT_ONCE], Urgency.SWEEP)
+            there.update(one for one in now[at : at + AT_ONCE] if one not in empty and one not in open_)
+            missing += empty
+        if missing and await self.believable(len(missing)):
+            await self.delete(missing)
+        return there
 
     async def believable(self, candidates: int, *, empty: bool = False) -> bool:
         """Whether so many candidates for deletion may be looked up; if not, the account becomes suspect."""
@@ -82,37 +96,37 @@ class LookUps:
         """
         if not await self._enough(self._calls.total) or not await self._controlled(identifiers):
             return False
-        empty, decided = await self._ask(identifiers)
+        empty, open_ = await self._ask(identifiers, Urgency.DECISION)
         if not empty:
-            return decided
+            return not open_
         if not await self._controlled(identifiers) or not await self._counted():
             return False
         moved = await outside(self._calls, Urgency.DECISION, empty) if self._ledger.settings.grouped else set()
         later = await self._observer.commit(partial(deletion.delete, answers=empty, moved=moved))
         self._doubts.want(later)
-        return decided and not later
+        return not open_ and not later
 
-    async def _ask(self, identifiers: Sequence[str]) -> tuple[dict[str, Answer], bool]:
+    async def _ask(self, identifiers: Sequence[str], urgency: Urgency) -> tuple[dict[str, Answer], set[str]]:
         """Look up a few; what is there is observed.
 
-        Returns known certificates that are not there → the answer, and whether every answer was about what was asked.
+        Returns known certificates that are not there → the answer; and those of which no answer said anything.
         """
         empty: dict[str, Answer] = {}
         async with asyncio.TaskGroup() as group:
-            asked = {identifier: group.create_task(self._look_up(identifier)) for identifier in identifiers}
-        every = True
+            asked = {one: group.create_task(self._calls.look_up(urgency, one)) for one in identifiers}
+        open_: set[str] = set()
         for identifier, task in asked.items():
             answer = task.result()
             if answer is None or (not shows(answer, identifier) and (answer.page.records or answer.page.total)):
                 self._doubts.again(identifier)  # an answer about something else proves nothing either
-                every = False
+                open_.add(identifier)
                 continue
             self._doubts.decided(identifier)
             if shows(answer, identifier):
                 await self._observe(answer, identifier)
             elif (row := self._ledger.inventory.get(identifier)) is not None and not row.gone:
                 empty[identifier] = answer
-        return empty, every
+        return empty, open_
 
     async def _observe(self, answer: Answer, identifier: str) -> None:
         try:

@@ -55,6 +55,8 @@ class Observer:
         self._held: list[Answer] = []
         self._forget_at = 0.0
         self._suspicions: list[str] = []
+        self.sampled: str | None = None
+        """what look-ups of a few that are missing found"""
 
     async def commit(self, act: Callable[[Draft], T]) -> T:
         """Decide and commit."""
@@ -121,7 +123,8 @@ class Observer:
         head = self.ledger.head
         if head is None or head.suspect is None:
             return None
-        return f"{self._suspicions[-1] if self._suspicions else head.suspect}: {NOT_BELIEVED}"
+        sampled = f" ({self.sampled})" if self.sampled is not None else ""
+        return f"{self._suspicions[-1] if self._suspicions else head.suspect}{sampled}: {NOT_BELIEVED}"
 
     def suspected(self, reason: str) -> None:
         """The account became suspect, or is so still: logged once for each reason."""
@@ -133,6 +136,7 @@ class Observer:
         """The account may be suspect no more: the next suspicion is logged, also for a reason that was there before."""
         if deletion.suspicion(self.ledger.head) is None:
             self._suspicions.clear()
+            self.sampled = None
 
     async def _vouch(self) -> None:
         """First sights are held: ask for a certificate that was known before; an answer that shows it vouches."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from certstream.core import deletion
-from certstream.core.account import swept
+from certstream.core.account import swept, swept_together
 from certstream.core.errors import Fatal, Transient
-from certstream.core.sweep import PAGE_SIZE_CHANGED, Sweep, Verdict
+from certstream.core.sweep import PAGE_SIZE_CHANGED, UNSTEADY, Sweep, Verdict
+from certstream.core.unsteady import Together
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
@@ -23,6 +25,7 @@ from certstream.service.gaps import Gaps
 from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import FOREIGN, Observer
+from certstream.service.sampling import Sampling
 
 log = logging.getLogger("certstream")
 
@@ -32,6 +35,8 @@ PROGRESS = 10.0
 """Seconds between two lines about a long sweep."""
 SOON = 10.0
 """Seconds from the begin of an incomplete sweep to the next."""
+REFRESHED = 8
+"""Look-ups after a sweep of an unsteady list, at least; where it has more pages, half as many as these."""
 DENIED_PAUSE = 60.0
 """Seconds between tries of an account that may not call."""
 
@@ -55,16 +60,19 @@ class Poller:
         observer: Observer,
         look_ups: LookUps,
         confirming: Confirming,
+        sampling: Sampling,
         clock: Clock,
         metrics: Metrics,
         pace: Pace,
     ) -> None:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
-        self._clock, self._metrics, self._pace = clock, metrics, pace
+        self._sampling, self._clock, self._metrics, self._pace = sampling, clock, metrics, pace
         self._size = pace.page_size
         self._forward = True
         self._shortfall: int | None = None
+        self._together: Together | None = None
+        """what the sweeps have seen together, as long as none is complete because the order changes"""
         self._told = 0.0
         self.gaps = Gaps(self.ledger.name, clock)
 
@@ -87,6 +95,7 @@ class Poller:
             tasks.create_task(self._sweep_for_ever())
             tasks.create_task(self._look_ups.run())
             tasks.create_task(self._confirming.run())
+            tasks.create_task(self._sampling.run())
 
     async def once(self) -> bool:
         """One complete sweep (of three tries), the look-ups that it asks for included; whether there was one."""
@@ -135,7 +144,10 @@ class Poller:
                 readers.create_task(self._read_on(sweep))
         verdict = await self._judge(sweep, began)
         if verdict.complete:
+            self._together = None
             await self._conclude(sweep, began, began_at, suspicion)
+        elif verdict.why != FOREIGN and (self._together is not None or verdict.why == UNSTEADY):
+            await self._refresh(sweep, suspicion)
         log.info(
             "sweep.complete" if verdict.complete else "sweep.incomplete",
             extra={"account": self.ledger.name, "pages": sweep.read, "certificates": self.ledger.live()}
@@ -173,11 +185,11 @@ class Poller:
     async def _judge(self, sweep: Sweep, began: float) -> Verdict:
         """Was everything seen, and can it be believed?"""
         if not await self._observer.believable():
-            self._confirming.nominate(self._unseen(sweep, began))
+            self._nominate(self._unseen(sweep, began))
             verdict = Verdict(False, 0, FOREIGN)
             self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
             return verdict
-        verdict = sweep.verdict(self.ledger.moves, self._shortfall)
+        verdict = sweep.verdict(self.ledger.moves, self._shortfall, unsteady=self._together is not None)
         self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
         self._shortfall = verdict.shortfall or None
         self._forward = not sweep.forward
@@ -189,13 +201,37 @@ class Poller:
         suspicion that was there when it began, and no later one."""
         unseen = self._unseen(sweep, began)
         if unseen and not await self._look_ups.believable(len(unseen), empty=not sweep.records):
-            self._confirming.nominate(unseen)
+            self._nominate(unseen)
             return
-        self._confirming.nominate(())
+        self._nominate(())
         decided = await self._look_ups.delete(unseen) and self._confirming.quiet_since(began)
         await self._observer.commit(partial(swept, began_at=began_at, decided=decided, suspicion=suspicion))
         self._observer.released()
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)
+
+    async def _refresh(self, sweep: Sweep, suspicion: int | None) -> None:
+        """The order changes between calls: look up what was not seen for longest. Where the sweeps have together shown
+        whatever is known, that stands for a complete one as far as it can."""
+        inventory = self.ledger.inventory
+        self._together = together = self._together or Together()
+        together.add(sweep.seen, inventory, suspicion)
+        missing = [one for one in together.missing(inventory) if one not in self._confirming.gone]
+        believed = await self._look_ups.believable(len(missing))
+        self._nominate(() if believed else missing)
+        if not believed:
+            return
+        oldest = together.oldest(inventory, max(REFRESHED, sweep.read // 2))
+        for identifier in await self._look_ups.refresh(oldest):
+            if (number := inventory.number(identifier)) is not None:
+                together.shown(number)
+        whole = together.whole(inventory) and sweep.total is not None and self.ledger.live() >= sweep.total
+        await self._observer.commit(partial(swept_together, whole=whole, suspicion=together.suspicion))
+        self._observer.released()
+
+    def _nominate(self, missing: Sequence[str]) -> None:
+        """What is missing from an account that is not believed: for an operator's word, and for those who decide it."""
+        self._confirming.nominate(missing)
+        self._sampling.of(missing)
 
     def _unseen(self, sweep: Sweep, began: float) -> list[str]:
         """What it did not see, nothing has shown since it began, and no operator has confirmed as gone."""

@@ -24,6 +24,7 @@ from certstream.service.metrics import Metrics
 from certstream.service.observing import Observer
 from certstream.service.opening import PAUSE, Entry, identify, identify_later, open_shard, refuse_two_budgets, same_user
 from certstream.service.poller import Poller
+from certstream.service.sampling import Sampling
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
@@ -220,6 +221,7 @@ class Supervisor:
             observer=observer,
             look_ups=look_ups,
             confirming=confirming,
+            sampling=Sampling(calls=calls, observer=observer, clock=clock),
             clock=clock,
             metrics=metrics,
             pace=entry.pace,

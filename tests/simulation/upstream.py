@@ -75,6 +75,8 @@ class Upstream:
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=11))
     hidden: frozenset[str] = frozenset()
     """what a broken index does not list; look-ups of it find nothing"""
+    unlisted: frozenset[str] = frozenset()
+    """what it does not list, and look-ups find"""
     instead: list[Shown] | None = None
     """what a wrong region shows and finds: another user's certificates, or none"""
     salt: str | None = None
@@ -147,6 +149,7 @@ class Upstream:
         if under.identifier is not None:
             found = [row for row in rows if row.identifier == under.identifier and not (wrong and self.blind)]
             return found, len(found)
+        rows = [row for row in rows if row.identifier not in self.unlisted]
         if self.salt is not None:
             rows.sort(key=lambda row: crc32(f"{self.salt}{row.identifier}".encode()))
         if self.weather.strikes("unsteady"):

@@ -35,7 +35,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="of changes, faults and kills; default: another one each time")
     parser.add_argument("--journal", choices=("kafka", "sqlite", "both"), default="both")
     parser.add_argument("--kills", type=int, default=2, help="how often it is killed with -9 and started again")
-    parser.add_argument("--order", choices=("newest", "oldest", "identifier"), default="newest", help="of the list")
+    parser.add_argument("--order", choices=("newest", "oldest", "identifier", "shuffled"), default="newest")
     parser.add_argument("--speed", type=float, default=SPEED, help="lifetimes are divided by it")
     parser.add_argument("--thresholds", default=",".join(THRESHOLDS))
     parser.add_argument("--keep", action="store_true", help="keep the directory of a run that passed, too")
