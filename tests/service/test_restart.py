@@ -16,7 +16,7 @@ from certstream.app import build, build_journal
 from certstream.core.errors import Fatal
 from certstream.core.sharding import shard_of
 from certstream.core.sweep import Verdict
-from certstream.service import poller, supervisor
+from certstream.service import group, poller, working
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.poller import Pace, Poller
@@ -25,7 +25,7 @@ from tests.service import lies
 from tests.service.together import together, together_for
 from tests.service.world import World, living
 
-TAKE_OVER = supervisor.TAKE_OVER
+TAKE_OVER = group.TAKE_OVER
 """Before a test made it shorter."""
 
 
@@ -133,13 +133,13 @@ async def test_after_an_orderly_stop_the_next_one_calls_at_once_after_a_kill_it_
         await world.kill()
         await world.start(baselined=False)
         held = await world.until_said("take-over")
-        assert getattr(held, "seconds") == supervisor.TAKE_OVER  # noqa: B009 - an extra of the record
+        assert getattr(held, "seconds") == group.TAKE_OVER  # noqa: B009 - an extra of the record
         await world.until("it calls", lambda: arrivals_after(world, held.created))
-        assert arrivals_after(world, held.created)[0] - held.created >= supervisor.TAKE_OVER
+        assert arrivals_after(world, held.created)[0] - held.created >= group.TAKE_OVER
 
 
 def test_a_take_over_waits_for_ownership_deadline_and_a_second() -> None:
-    assert supervisor.OWNERSHIP + supervisor.DEADLINE + 1.0 == TAKE_OVER == 11.0
+    assert group.OWNERSHIP + working.DEADLINE + 1.0 == TAKE_OVER == 11.0
 
 
 @together
