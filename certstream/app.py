@@ -92,15 +92,15 @@ def build(
     make = source if source is not None else build_source
     return Supervisor(
         journal=journal if journal is not None else build_journal(config),
-        entries=[_entry(config, account, clock, make) for account in config.accounts],
+        entries=[entry(config, account, clock, make) for account in config.accounts],
         clock=clock,
         metrics=Metrics(),
     )
 
 
-def _entry(config: Config, account: Account, clock: Clock, source: Callable[[Account, Ownership], Source]) -> Entry:
-    ownership = Ownership(clock)
-    settings = Settings(
+def settings(config: Config, account: Account) -> Settings:
+    """What the decisions about an account need of the configuration."""
+    return Settings(
         account=account.name,
         budget=account.budget,
         thresholds=config.thresholds,
@@ -108,11 +108,23 @@ def _entry(config: Config, account: Account, clock: Clock, source: Callable[[Acc
         staleness=account.staleness,
         grouped=bool(account.resource_group),
     )
+
+
+def pace(account: Account) -> Pace:
+    """How often an account is polled."""
+    return Pace(page_size=account.page_size, sweep_every=account.sweep_every, probe_every=account.probe_every)
+
+
+def entry(
+    config: Config, account: Account, clock: Clock, source: Callable[[Account, Ownership], Source] = build_source
+) -> Entry:
+    """An account, ready to be opened. Raises Fatal as `build_source`."""
+    ownership = Ownership(clock)
     return Entry(
-        ledger=Ledger(settings, Anchor(boot=clock.boot())),
+        ledger=Ledger(settings(config, account), Anchor(boot=clock.boot())),
         source=source(account, ownership),
         ownership=ownership,
-        pace=Pace(page_size=account.page_size, sweep_every=account.sweep_every, probe_every=account.probe_every),
+        pace=pace(account),
         qps=account.qps,
         uid=account.uid or None,
     )

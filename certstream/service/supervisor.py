@@ -42,6 +42,8 @@ class Supervisor:
     _writing: asyncio.TaskGroup | None = None
     _work: asyncio.TaskGroup | None = None
     _away: str | None = None
+    refused: list[str] = field(default_factory=list)
+    """what of the newest configuration is not in force, and why, for people"""
     _step: str = "waiting for the journal"
     """what keeps the accounts that are not running yet, for people"""
 
@@ -51,7 +53,12 @@ class Supervisor:
         accounts = {entry.ledger.name: self._tell(entry) for entry in self.entries}
         trouble = self._away or next(filter(None, (one.writer.ails() for one in self._groups.values())), None)
         journal = {"state": "away", "reason": trouble} if trouble else {"state": "ok"}
-        return {"accounts": accounts, "journal": journal}
+        configuration = {"state": "refused" if self.refused else "ok", "reasons": list(self.refused)}
+        return {"accounts": accounts, "journal": journal, "configuration": configuration}
+
+    def entry(self, account: str) -> Entry | None:
+        """A watched account's; None where there is no such one."""
+        return next((one for one in self.entries if one.ledger.name == account), None)
 
     def _tell(self, entry: Entry) -> dict[str, Any]:
         """`starting` is not a state of the contract: the topic `accounts` never says it."""
