@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -83,6 +83,20 @@ async def identify(entries: Sequence[Entry], *, again: bool = False) -> list[Ent
     return [entry for entry, known in zip(entries, answered, strict=True) if not known]
 
 
+async def identify_change(entries: Sequence[Entry], entry: Entry, changed: Entry) -> list[Entry]:
+    """Ask whose certificates an entry's would be by what it is changed to; gives it where STS did not answer. `qps` is
+    the user's: the other entries of the budget change with it. Raises Fatal, Held."""
+    await users.begin([changed])
+    unknown = await identify([changed])
+    users.claim([changed])
+    budget = changed.ledger.settings.budget
+    others = [one for one in entries if one is not entry]
+    refuse_two_budgets(
+        [changed, *(replace(one, qps=changed.qps) if one.ledger.settings.budget == budget else one for one in others)]
+    )
+    return unknown
+
+
 async def identify_later(
     unknown: list[Entry], entries: Sequence[Entry], keep: Callable[[Entry], Awaitable[None]]
 ) -> None:
@@ -116,6 +130,24 @@ def refuse_two_budgets(entries: Sequence[Entry]) -> None:
         for entry in entries
     )
     users.settle(entries)
+
+
+async def connect(journal: Journal, away: Callable[[str | None], None]) -> None:
+    """Wait for a journal that is away: a service that starts before its brokers goes on by itself. `away` is told why,
+    and None at last."""
+    told: str | None = None
+    while True:
+        try:
+            await journal.start()
+        except JournalAway as error:
+            if told != str(error):
+                log.warning("journal.away", extra={"reason": str(error)})
+            told = str(error)
+            away(told)
+            await asyncio.sleep(PAUSE)
+        else:
+            away(None)
+            return
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 from certstream.core.draft import Draft
 from certstream.core.errors import CertstreamError
 from certstream.core.sharding import shard_of
-from certstream.ports import Journal, JournalAway
+from certstream.ports import Journal
 from certstream.service import expiry, users
 from certstream.service.clock import Clock
 from certstream.service.confirming import NothingToConfirm
 from certstream.service.group import FINISH, Group, open_group
 from certstream.service.metrics import Metrics
-from certstream.service.opening import PAUSE, Entry, identify, identify_later, refuse_two_budgets, same_user
+from certstream.service.opening import (
+    Entry,
+    connect,
+    identify,
+    identify_change,
+    identify_later,
+    refuse_two_budgets,
+    same_user,
+)
+from certstream.service.tasks import Stop, awaited, first_of, unless
 from certstream.service.working import Change, Working, retire
 
 log = logging.getLogger("certstream")
-T = TypeVar("T")
-
-
-class _Stop(Exception):
-    """Ends the loops of every account: nothing went wrong."""
 
 
 @dataclass(slots=True)
@@ -97,7 +101,7 @@ class Supervisor:
         Raises Fenced when another process took a shard, Fatal for what nobody but a person can mend.
         """
         try:
-            opened = await _unless(stop, self._open())
+            opened = await unless(stop, self._open(), within=FINISH)
             return True if opened is None else await self._serve(stop, once=once, beside=beside)
         finally:
             await asyncio.gather(*(entry.source.close() for entry in self.entries), return_exceptions=True)
@@ -136,7 +140,7 @@ class Supervisor:
         try:
             changed = change.of(entry)
             running.refuse_another(change, changed)
-            unknown = await self._identify(entry, changed)
+            unknown = await identify_change(self.entries, entry, changed)
             await running.change(change, changed)
         except BaseException:
             users.settle(self.entries)
@@ -163,22 +167,6 @@ class Supervisor:
         self.metrics.forget(account)
         log.info("account.removed", extra={"account": account})
 
-    async def _identify(self, entry: Entry, changed: Entry) -> list[Entry]:
-        """Whose certificates an entry's would be, by what it is changed to; gives it where STS did not answer. `qps` is
-        the budget's, and the others' entries change with it. Raises Fatal, Held."""
-        await users.begin([changed])
-        unknown = await identify([changed])
-        users.claim([changed])
-        budget = changed.ledger.settings.budget
-        others = [one for one in self.entries if one is not entry]
-        refuse_two_budgets(
-            [
-                changed,
-                *(replace(one, qps=changed.qps) if one.ledger.settings.budget == budget else one for one in others),
-            ]
-        )
-        return unknown
-
     def _group_of(self, entry: Entry) -> Group | None:
         return next((group for group in self._groups.values() if entry in group.entries), None)
 
@@ -199,7 +187,7 @@ class Supervisor:
         self._step = "looking who makes these users' calls on this host"
         await users.begin(self.entries)
         self._step = "waiting for the journal"
-        await self._connect()
+        await connect(self.journal, self._note_away)
         self._step = "asking STS whose keys these are"
         self._unknown = await identify(self.entries)
         users.claim(self.entries)
@@ -212,20 +200,6 @@ class Supervisor:
             await self._own(number, entries)
         refuse_two_budgets(self.entries)  # where STS did not answer, their histories know the users
         return True
-
-    async def _connect(self) -> None:
-        """Wait for a journal that is away: a service that starts before its brokers goes on by itself."""
-        while True:
-            try:
-                await self.journal.start()
-            except JournalAway as error:
-                if self._away != str(error):
-                    log.warning("journal.away", extra={"reason": str(error)})
-                self._away = str(error)
-                await asyncio.sleep(PAUSE)
-            else:
-                self._away = None
-                return
 
     async def _own(self, number: int, entries: list[Entry]) -> Group:
         group = self._groups[number] = await open_group(
@@ -244,7 +218,7 @@ class Supervisor:
                 complete = await (self._sweep(stop) if once else self._watch(stop, beside))
                 await asyncio.gather(*(group.finish() for group in self._groups.values()))
         except* CertstreamError as errors:
-            raise _first(errors) from errors
+            raise first_of(errors) from errors
         for group in self._groups.values():
             await group.shard.close(release=await self._idle())
         return complete
@@ -269,10 +243,10 @@ class Supervisor:
                         self._begin(group, entry)
                 self._work.create_task(identify_later(self._unknown, self.entries, self._keep_user))
                 if beside is not None:
-                    self._work.create_task(_awaited(beside))
+                    self._work.create_task(awaited(beside))
                 await stop.wait()
-                raise _Stop  # of all the loops, those that come at this moment too
-        except* _Stop:
+                raise Stop
+        except* Stop:
             pass
         return True
 
@@ -291,8 +265,8 @@ class Supervisor:
                 complete = sweeps.done() and all(sweeps.result())
                 for one in running:
                     await expiry.tell_all(one.entry.ledger, one.writer, self.clock)
-                raise _Stop
-        except* _Stop:
+                raise Stop
+        except* Stop:
             pass
         return complete
 
@@ -312,27 +286,3 @@ class Supervisor:
                 return True
             await asyncio.sleep(0.05)
         return False
-
-
-async def _awaited(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
-
-
-def _first(errors: BaseExceptionGroup[CertstreamError]) -> BaseException:
-    first: BaseException = errors
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`; None where `stop` came first, and `work` was cancelled."""
-    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,), timeout=FINISH)
-    return None if task.cancelled() or not task.done() else task.result()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
 from pathlib import Path
 
 from certstream.cli import reloading
 from certstream.config import Config, ConfigError
 from certstream.core.sharding import shard_of
+from tests.real.kafka import Broker
 from tests.service.together import together
 from tests.service.world import World, account, living
+
+_numbers = itertools.count(1)
 
 
 def beside(world: World, given: list[Config | ConfigError]) -> tuple[reloading.Reloading, asyncio.Task[None]]:
@@ -68,3 +73,38 @@ async def test_accounts_come_change_and_go_and_the_other_has_one_baseline(tmp_pa
         await world.event("certificate.new", issued)
         assert len(world.told("account.baselined", "prod")) == 1
         assert world.service.status()["configuration"]["reasons"] == ["certstream.toml: not TOML"]
+
+
+async def test_an_account_joins_a_shard_that_is_open_on_kafka_and_goes_on_with_its_history(
+    tmp_path: Path, kafka: Broker
+) -> None:
+    settings = {"journal": f"kafka://{kafka.bootstrap}", "topic_prefix": f"r{os.getpid()}-{next(_numbers)}."}
+    async with living(tmp_path, settings=settings, started=False, uid="1") as world:
+        here = world.config.accounts[0]
+        group = here.model_copy(update={"name": of_shard("prod", True), "budget": "prod"})
+        await world.start(world.config.model_copy(update={"accounts": (here,)}))
+        given: list[Config | ConfigError] = [world.config]
+        made, _ = beside(world, given)
+
+        async def become(*accounts: object, **keys: object) -> None:
+            given.append(world.config.model_copy(update={"accounts": accounts, **keys}))
+            made.asked.set()
+            await world.says("config.read")
+
+        await become(here, group)
+        await world.event("account.baselined", group.name)
+        await become(here, journal="sqlite:///elsewhere.db", lock_dir="/elsewhere")
+        assert world.service is not None
+        assert [why.partition(":")[0] for why in world.service.status()["configuration"]["reasons"]] == [
+            "journal needs a restart",
+            "lock_dir needs a restart",
+        ]
+        revoked = world.simulator.identifiers()[0]
+        world.simulator.revoke(revoked)
+        await world.event("certificate.revoked", revoked)
+        assert [one["subject"] for one in world.told("certificate.revoked")] == [revoked]
+        await become(here, group)  # its history is read back from the topic, up to what the others had committed
+        await world.until("it is told of both", lambda: len(world.told("certificate.revoked", revoked)) == 2)
+        await world.sweeps(2, group.name)
+        assert len(world.told("account.baselined", group.name)) == 1
+        assert world.service.status()["configuration"] == {"state": "ok", "reasons": []}
