@@ -12,7 +12,7 @@ from certstream.journal.kafka import KafkaJournal
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.sqlite import SqliteJournal
 from certstream.ports import Journal, Source
-from certstream.service import supervisor
+from certstream.service import group
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import Entry, Ownership
@@ -69,7 +69,7 @@ def build_credentials(account: Account) -> Credentials:
 def build_locks(config: Config, clock: Clock) -> Locks:
     """The lock files of this process: one process on a host makes a user's calls."""
     folder = Path(config.lock_dir) if config.lock_dir else default_folder()
-    return Locks(folder, boot=clock.boot, patience=supervisor.TAKE_OVER)
+    return Locks(folder, boot=clock.boot, patience=group.TAKE_OVER)
 
 
 def build_claim(account: Account, locks: Locks | None) -> Claim:
@@ -104,28 +104,24 @@ def build(
     clock: Clock | None = None,
     journal: Journal | None = None,
     source: Callable[[Account, Ownership], Source] | None = None,
+    locks: Locks | None = None,
 ) -> Supervisor:
-    """The service, ready to run. `clock`, `journal` and `source` are what a simulation puts in their places."""
+    """The service, ready to run. `clock`, `journal` and `source` are what a simulation puts in their places; `locks`
+    is given where accounts come later."""
     clock = clock if clock is not None else Clock()
-    locks = build_locks(config, clock)  # a simulated source claims nothing
+    locks = locks if locks is not None else build_locks(config, clock)
     return Supervisor(
         journal=journal if journal is not None else build_journal(config),
-        entries=[_entry(config, account, clock, source, locks) for account in config.accounts],
+        entries=[entry(config, account, clock, locks, source) for account in config.accounts],
         clock=clock,
         metrics=Metrics(),
         release=locks.release,
     )
 
 
-def _entry(
-    config: Config,
-    account: Account,
-    clock: Clock,
-    source: Callable[[Account, Ownership], Source] | None,
-    locks: Locks,
-) -> Entry:
-    ownership = Ownership(clock)
-    settings = Settings(
+def settings(config: Config, account: Account) -> Settings:
+    """What the decisions about an account need of the configuration."""
+    return Settings(
         account=account.name,
         budget=account.budget,
         thresholds=config.thresholds,
@@ -133,15 +129,32 @@ def _entry(
         staleness=account.staleness,
         grouped=bool(account.resource_group),
     )
+
+
+def pace(account: Account) -> Pace:
+    """How often an account is polled."""
+    return Pace(page_size=account.page_size, sweep_every=account.sweep_every, probe_every=account.probe_every)
+
+
+def entry(
+    config: Config,
+    account: Account,
+    clock: Clock,
+    locks: Locks,
+    source: Callable[[Account, Ownership], Source] | None = None,
+) -> Entry:
+    """An account, ready to be opened. `source`: what a simulation puts in its place, which claims nothing. Raises Fatal
+    as `build_source`."""
+    ownership = Ownership(clock)
     claim, made = None, source(account, ownership) if source is not None else None
     if made is None:
         claim = build_claim(account, locks)
         made = build_source(account, claim, ownership)
     return Entry(
-        ledger=Ledger(settings, Anchor(boot=clock.boot())),
+        ledger=Ledger(settings(config, account), Anchor(boot=clock.boot())),
         source=made,
         ownership=ownership,
-        pace=Pace(page_size=account.page_size, sweep_every=account.sweep_every, probe_every=account.probe_every),
+        pace=pace(account),
         qps=account.qps,
         uid=account.uid or None,
         claim=claim,

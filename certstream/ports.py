@@ -69,6 +69,11 @@ class Shard(Protocol):
         Raises JournalAway (try again later), Fenced."""
         ...
 
+    async def reread(self, apply: Apply) -> None:
+        """Call `apply` for each live row of `state` again, up to what this process last committed: for an account that
+        comes while the shard is open. Others may commit meanwhile. Raises JournalAway, Fatal."""
+        ...
+
     async def close(self, *, release: bool) -> None:
         """Give the shard up, within a deadline. `release` writes that every slot is back, so that a successor
         need not wait; pass it only when that is true."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -62,18 +62,24 @@ def once(config: ConfigFile = None, log_json: LogJson = False, verbose: Verbose 
 def _start(file: ConfigFile, *, once: bool, log_json: bool, verbose: bool) -> None:
     log_to_stderr(as_json=log_json, verbose=verbose)
     config = configuration(file)
-    raise typer.Exit(asyncio.run(_until_signal(config, once=once)))
+    read = None if once else lambda: configuration(file)
+    raise typer.Exit(asyncio.run(_until_signal(config, once=once, read=read)))
 
 
-async def _until_signal(config: Config, *, once: bool) -> int:
+async def _until_signal(config: Config, *, once: bool, read: Callable[[], Config] | None) -> int:
     stop = asyncio.Event()
     with stop_on_signals(stop):
-        return await serve_until(config, stop=stop, once=once)
+        return await serve_until(config, stop=stop, once=once, read=read)
 
 
-async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False) -> int:
-    """The service, and beside `run` its HTTP server, until `stop`, then GRACE seconds at most. Gives the exit code."""
+async def serve_until(
+    config: Config, *, stop: asyncio.Event, once: bool = False, read: Callable[[], Config] | None = None
+) -> int:
+    """The service, and beside `run` its HTTP server, until `stop`, then GRACE seconds at most. Gives the exit code.
+    `read` reads the configuration again, at each SIGHUP."""
     from certstream import app, web
+    from certstream.cli.reloading import Reloading, reload_on_hangup
+    from certstream.service.clock import Clock
 
     if sys.flags.optimize:
         # aiokafka guards its transaction state with `assert`; without them a broken transaction looks well.
@@ -83,7 +89,9 @@ async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False
         if shared:
             raise Held(f"{other.name} polls {', '.join(shared)} and holds the calls; stop it, or leave the sweep to it")
     make_folder(config)
-    supervisor = app.build(config)
+    clock = Clock()
+    locks = app.build_locks(config, clock)
+    supervisor = app.build(config, clock=clock, locks=locks)
     async with AsyncExitStack() as stack:
         if config.http.listen and not once:
             status, registry = supervisor.status, supervisor.metrics.registry
@@ -97,7 +105,12 @@ async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False
                 )
             )
             log.info("http.listening", extra={"address": address})
-        complete = await _bounded(supervisor.run(stop, once=once), stop)
+        beside = None
+        if read is not None:
+            reloading = Reloading(supervisor, config, read, locks)
+            stack.enter_context(reload_on_hangup(reloading.asked))
+            beside = reloading.run
+        complete = await _bounded(supervisor.run(stop, once=once, beside=beside), stop)
     return OK if _judged(supervisor.status()["accounts"], complete=complete, once=once) else PROBLEMS
 
 

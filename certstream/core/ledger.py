@@ -78,6 +78,8 @@ class Ledger:
     """time of the newest event when the history was restored, Unix milliseconds"""
     scheduled: bool = False
     """the calendar is kept; before that, restoring does not fill it"""
+    cut: str = ""
+    """the key of a tombstone that was read: a history of this name was forgotten, or something else wrote it"""
     shown: array[int] = field(default_factory=lambda: array("Q"))
     """per row: when the last call that showed it was sent, Unix milliseconds; 0: not since the process began"""
 
@@ -89,16 +91,17 @@ class Ledger:
     def restore(self, key: bytes, value: bytes | None, *, now: float, wall: int) -> None:
         """Take one record of `state` back. `now` is monotonic seconds and `wall` Unix milliseconds of this moment.
 
-        Raises Fatal for a row that was not written by certstream, or by a newer one, and for a tombstone: certstream
-        forgets nothing here.
+        Raises Fatal for a row that was not written by certstream, or by a newer one, and for a tombstone in a history
+        that goes on: only `forget` writes them, after it closed the history.
         """
         _, slash, identifier = _text(key).partition("/")
         if value is None:
-            raise Fatal(
-                f"the topic `state` has a tombstone for {_text(key)[:80]}, which certstream never writes: something "
-                f"else deleted it. Put the record back, or give account {self.name} a new name"
-            )
-        if not slash:
+            self.cut = _text(key)
+            if self.head is not None and not self.head.forgotten:
+                self._refuse_tombstone()
+            if not slash:
+                self.clear()
+        elif not slash:
             self.head = decode_head(value)
         elif identifier.startswith("/"):
             self.quarantined.add(_mark(identifier[1:]))
@@ -110,11 +113,30 @@ class Ledger:
             self._plan(number, row, wall)
             self._recall(identifier, row, now, wall)
 
+    def clear(self) -> None:
+        """Know nothing again: the history was forgotten, or is read once more from the beginning."""
+        blank = Ledger(self.settings, self.anchor)
+        self.head, self.inventory, self.calendar, self.subjects = None, blank.inventory, blank.calendar, blank.subjects
+        self.facts, self.quarantined, self.contested = blank.facts, blank.quarantined, blank.contested
+        self.moves = self.newest = 0
+        self.scheduled, self.shown = False, blank.shown
+
+    def _refuse_tombstone(self) -> None:
+        raise Fatal(
+            f"the topic `state` has a tombstone for {self.cut[:80]}, and its history goes on: something else deleted "
+            f"it. Put the record back, or give account {self.name} a new name"
+        )
+
     def check(self, *, now: float, wall: int) -> None:
         """Take in what was restored. Times as for `restore`.
 
-        Raises Fatal for a memory that no history of ours can have left: torn, or put together from two.
+        Raises Fatal for a memory that no history of ours can have left: torn, or put together from two; and for one
+        that is half forgotten.
         """
+        if self.head is not None and self.head.forgotten:
+            raise Fatal(f"account {self.name} is half forgotten: end it with `certstream forget {self.name}`")
+        if self.head is not None and self.cut and not self.head.succeeds:
+            self._refuse_tombstone()
         newest = live = 0
         lineages: set[int] = set()
         for number in range(len(self.inventory)):
@@ -240,10 +262,13 @@ def _mark(text: str) -> bytes:
         raise Fatal(f"a key of the topic `state` ends in {text[:64]!r}; it was written by something else") from error
 
 
-def begin(settings: Settings, *, lineage: str) -> Head:
-    """The head of a history that begins now; when that is, the first draft says whose clock can be trusted."""
+def begin(settings: Settings, *, lineage: str, succeeds: bool = False) -> Head:
+    """The head of a history that begins now; when that is, the first draft says whose clock can be trusted.
+    `succeeds`: one of the same name was forgotten before."""
     since = {threshold.text: 0 for threshold in settings.thresholds}
-    return Head(form=1, lineage=lineage, budget=settings.budget, uid=None, began=UNSET, thresholds=since)
+    head = Head(form=1, lineage=lineage, budget=settings.budget, uid=None, began=UNSET, thresholds=since)
+    head.succeeds = succeeds
+    return head
 
 
 def adopt(head: Head, settings: Settings) -> Head:

@@ -11,18 +11,25 @@ import heapq
 SECOND = 1.001
 """Seconds between an answer and the next call through its slot: one, and a millisecond for the clocks' resolution."""
 
+MOST = 10
+"""Calls a second that the service grants a user."""
+
 
 class Slots:
     """The slots of one budget. All times are seconds of one monotonic clock.
 
     Whoever takes a slot must give it back, whatever happened to the call: a slot lost is throughput lost for good.
+    There are never more than ten; those beyond `qps` are parked, each with the moment from which it is free, so that
+    a change of `qps` lets no eleventh call into a second either.
     """
 
     def __init__(self, qps: int, *, free_at: float = 0.0) -> None:
-        if not 1 <= qps <= 10:
-            raise ValueError(f"qps is {qps}; the API allows 1 to 10")
+        if not 1 <= qps <= MOST:
+            raise ValueError(f"qps is {qps}; the API allows 1 to {MOST}")
         self.qps = qps
         self._free_at = [free_at] * qps
+        self._parked = [free_at] * (MOST - qps)
+        self._taken = 0
         self._frozen_until = 0.0
 
     def take(self, now: float) -> bool:
@@ -30,11 +37,28 @@ class Slots:
         if self.next_free() > now:
             return False
         heapq.heappop(self._free_at)
+        self._taken += 1
         return True
 
     def give_back(self, answered: float) -> None:
         """The call is over: answered, or aborted for good, at `answered`."""
+        self._taken -= 1
         heapq.heappush(self._free_at, answered + SECOND)
+        self._park()
+
+    def resize(self, qps: int) -> None:
+        """Another number of calls a second from now on."""
+        if not 1 <= qps <= MOST:
+            raise ValueError(f"qps is {qps}; the API allows 1 to {MOST}")
+        self.qps = qps
+        self._park()
+        while len(self._free_at) + self._taken < qps:
+            heapq.heappush(self._free_at, heapq.heappop(self._parked))
+
+    def _park(self) -> None:
+        """What is beyond `qps` rests; a slot that is taken follows when it is given back."""
+        while self._free_at and len(self._free_at) + self._taken > self.qps:
+            heapq.heappush(self._parked, heapq.heappop(self._free_at))
 
     def freeze(self, until: float) -> None:
         """Somebody else spends the budget (a throttle answer): no call before `until`."""
@@ -46,7 +70,7 @@ class Slots:
 
     def idle(self, now: float) -> bool:
         """All slots are back: a successor need not wait."""
-        return len(self._free_at) == self.qps and max(self._free_at) <= now
+        return not self._taken and max([*self._free_at, *self._parked]) <= now
 
 
 class RoundTrip:

@@ -195,6 +195,10 @@ class Head(msgspec.Struct, array_like=True):
     """when the last complete sweep ended"""
     observed: int | None = None
     """no change older than this is unseen"""
+    succeeds: bool = False
+    """a history of the same name was forgotten before this one began"""
+    forgotten: int = 0
+    """when `account.forgotten` closed it; what is left of its rows is being deleted. 0: it goes on"""
 
     @property
     def mark(self) -> int:

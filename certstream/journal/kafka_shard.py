@@ -112,6 +112,18 @@ class KafkaShard:
             if self._lost:
                 await self._drop()
 
+    async def reread(self, apply: Apply) -> None:
+        """`state` again from its beginning to the position: what this object wrote, or applied, is before it."""
+        self._check()
+        end = self._position
+        assert end is not None, "a shard that was opened has a position"
+        async with self._reader() as reader:
+            await reader.begin()
+            async for records in reader.until(self._part, end):
+                for record in records:
+                    if not own(record.key or b""):
+                        apply(record.key or b"", record.value)
+
     async def close(self, *, release: bool) -> None:
         """Give it up, bounded. The release is not written when there is a doubt: the successor then waits."""
         if self._closed:

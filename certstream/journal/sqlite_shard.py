@@ -97,6 +97,20 @@ class SqliteShard:
             if len(found) < _CHUNK:
                 return
 
+    async def reread(self, apply: Apply) -> None:
+        """All live rows below the position again. Raises JournalAway, Fatal."""
+        self._check()
+        at, end = 0, self._position
+        try:
+            while at < end:
+                found = await self._writer.state(self.number, at, end, _CHUNK)
+                for record in found:
+                    if not own(record.key) and record.value is not None:
+                        apply(record.key, record.value)
+                at = found[-1].offset + 1 if len(found) == _CHUNK else end
+        except sqlite3.Error as error:
+            raise JournalAway(told(error, self._writer.path)) from error
+
     async def close(self, *, release: bool) -> None:
         """Give the shard up. The release is not written when there is a doubt: the successor then waits."""
         if self._closed:

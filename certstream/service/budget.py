@@ -50,6 +50,13 @@ class Share:
         self._at = self._deaf_until = clock.monotonic()
         self._contested = False
 
+    def resize(self, qps: int) -> None:
+        """Another `qps` from now on; what was cut stays cut."""
+        self._now()
+        whole = self._share >= self._qps
+        self._qps = qps
+        self._share = float(qps) if whole else min(self._share, float(qps))
+
     def cut(self, frozen_until: float) -> bool:
         """A throttle answer, and until when it silences the budget. False: one of several that were under way."""
         now = self._now()
@@ -109,6 +116,13 @@ class Budget:
             return answer
         finally:
             self._give_back(self._clock.monotonic())
+
+    def resize(self, qps: int) -> None:
+        """Another number of calls a second from now on."""
+        if qps != self._slots.qps:
+            self._slots.resize(qps)
+            self._share.resize(qps)
+            self._grant()
 
     def idle(self) -> bool:
         """All slots are back."""

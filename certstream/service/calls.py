@@ -27,7 +27,9 @@ class Calls:
     def __init__(
         self, *, ledger: Ledger, source: Source, budget: Budget, writer: Writer, clock: Clock, metrics: Metrics
     ) -> None:
-        self._ledger, self._source, self._budget, self._writer = ledger, source, budget, writer
+        self._ledger, self._budget, self._writer = ledger, budget, writer
+        self.source = source
+        """who is asked from the next call on"""
         self._clock, self._metrics = clock, metrics
         self.total: int | None = None
         """`TotalCount` of the newest answer about the list"""
@@ -50,7 +52,7 @@ class Calls:
             try:
                 answer = await self._budget.call(
                     urgency,
-                    lambda: self._source.list(page=page, size=size, identifier=identifier, anywhere=anywhere),
+                    lambda: self.source.list(page=page, size=size, identifier=identifier, anywhere=anywhere),
                 )
             except Transient as error:
                 self._failed(error)

@@ -80,6 +80,13 @@ class Metrics:
         for one in STATES:
             self.account_state.labels(account, one).set(1 if one == state else 0)
 
+    def forget(self, account: str) -> None:
+        """Show no series of an account that is not watched any more."""
+        for one in vars(self).values():
+            if isinstance(one, Counter | Gauge | Histogram) and "account" in one._labelnames:
+                for labels in [found for found in one._metrics if found[0] == account]:
+                    one.remove(*labels)
+
 
 def _tasks() -> int:
     """Counted when it is asked for, in the loop that asks; 0 outside of one."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -46,7 +46,7 @@ class Ownership:
             raise NotOwned("no proof within the last 5 s that this process still owns the account")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Entry:
     """One configured account, built by `app`. `uid`: from the configuration, or None. `unanswered`: STS was asked whose
     the key is, and has not said it yet."""
@@ -83,19 +83,37 @@ async def identify(entries: Sequence[Entry], *, again: bool = False) -> list[Ent
     return [entry for entry, known in zip(entries, answered, strict=True) if not known]
 
 
+async def identify_change(entries: Sequence[Entry], entry: Entry, changed: Entry) -> list[Entry]:
+    """Ask whose certificates an entry's would be by what it is changed to; gives it where STS did not answer. `qps` is
+    the user's: the other entries of the budget change with it. Raises Fatal, Held."""
+    await users.begin([changed])
+    unknown = await identify([changed])
+    users.claim([changed])
+    budget = changed.ledger.settings.budget
+    others = [one for one in entries if one is not entry]
+    refuse_two_budgets(
+        [changed, *(replace(one, qps=changed.qps) if one.ledger.settings.budget == budget else one for one in others)]
+    )
+    return unknown
+
+
 async def identify_later(
-    unknown: Sequence[Entry], entries: Sequence[Entry], keep: Callable[[Entry], Awaitable[None]]
+    unknown: list[Entry], entries: Sequence[Entry], keep: Callable[[Entry], Awaitable[None]]
 ) -> None:
-    """Ask again every minute for those whose STS did not answer at the start, until all are known; `keep` then writes
-    the user of an entry into its head. Raises Fatal as at the start."""
-    while unknown:
+    """Ask again every minute for those in `unknown`, whose STS did not answer, and take out who is known; `keep` then
+    writes the user of an entry into its head. Raises Fatal as at the start."""
+    while True:
         await asyncio.sleep(ASK_AGAIN)
-        asked, unknown = unknown, await identify(entries, again=True)
+        asked = [entry for entry in unknown if entry in entries]
+        if not asked:
+            continue
+        still = await identify(asked, again=True)
+        unknown[:] = [entry for entry in unknown if entry in still or entry not in asked]  # others came meanwhile
+        refuse_two_budgets(entries)
         for entry in asked:
             if entry.uid is not None:
                 await keep(entry)
                 log.info("uid.known", extra={"account": entry.ledger.name})
-        refuse_two_budgets(entries)
 
 
 def refuse_two_budgets(entries: Sequence[Entry]) -> None:
@@ -114,23 +132,51 @@ def refuse_two_budgets(entries: Sequence[Entry]) -> None:
     users.settle(entries)
 
 
-async def open_shard(
-    journal: Journal, number: int, entries: Sequence[Entry], clock: Clock, away: Callable[[str | None], None]
-) -> Shard:
-    """Own a shard and restore its accounts; waits for a journal that is away. `away` is told why, and None at last."""
-    ledgers = {entry.ledger.name: entry.ledger for entry in entries}
-
-    def apply(key: bytes, value: bytes | None) -> None:
-        ledger = ledgers.get(key.partition(b"/")[0].decode("ascii", "replace"))  # anybody's key, perhaps
-        if ledger is not None:
-            ledger.restore(key, value, now=clock.monotonic(), wall=clock.wall())
-
+async def connect(journal: Journal, away: Callable[[str | None], None]) -> None:
+    """Wait for a journal that is away: a service that starts before its brokers goes on by itself. `away` is told why,
+    and None at last."""
+    told: str | None = None
     while True:
         try:
-            shard = await journal.open(number, apply)
+            await journal.start()
+        except JournalAway as error:
+            if told != str(error):
+                log.warning("journal.away", extra={"reason": str(error)})
+            told = str(error)
+            away(told)
+            await asyncio.sleep(PAUSE)
+        else:
+            away(None)
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The ledgers of a shard's accounts, to which its rows of `state` go; accounts come and go."""
+
+    clock: Clock
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+
+    def apply(self, key: bytes, value: bytes | None) -> None:
+        """Take one row back. Raises Fatal for one that its ledger cannot take."""
+        ledger = self.ledgers.get(key.partition(b"/")[0].decode("ascii", "replace"))  # anybody's key, perhaps
+        if ledger is not None:
+            ledger.restore(key, value, now=self.clock.monotonic(), wall=self.clock.wall())
+
+
+async def open_shard(
+    journal: Journal, number: int, entries: Sequence[Entry], memory: Memory, away: Callable[[str | None], None]
+) -> Shard:
+    """Own a shard and restore its accounts; waits for a journal that is away. `away` is told why, and None at last."""
+    memory.ledgers.update({entry.ledger.name: entry.ledger for entry in entries})
+    while True:
+        for entry in entries:
+            entry.ledger.clear()
+        try:
+            shard = await journal.open(number, memory.apply)
             try:
-                await _begin(journal, shard, entries, clock)
-            except (JournalAway, JournalDoubt):
+                await _begin(journal, shard, entries, memory.clock)
+            except BaseException:
                 await shard.close(release=False)
                 raise
         except (JournalAway, JournalDoubt) as error:
@@ -144,18 +190,22 @@ async def open_shard(
 
 async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], clock: Clock) -> None:
     """Commit the heads where they are new or changed; then the accounts are known, and their calendars are built."""
-    heads = [await _head(journal, shard, entry, clock) for entry in entries]
+    heads = []
+    for entry in entries:
+        entry.ledger.check(now=clock.monotonic(), wall=clock.wall())
+        heads.append(await head_of(journal, shard.number, entry, shard.verify))
     await shard.commit(
-        [
-            Put(STATE, key_of(entry.ledger.name), encode(head))
-            for entry, head in zip(entries, heads, strict=True)
-            if head != entry.ledger.head
-        ]
+        [put for entry, head in zip(entries, heads, strict=True) for put in head_puts(entry.ledger, head)]
     )
     for entry, head in zip(entries, heads, strict=True):
         entry.ownership.shard = shard
         entry.ledger.head = head
         entry.ledger.schedule(clock.wall())
+
+
+def head_puts(ledger: Ledger, head: Head) -> list[Put]:
+    """The row of a head, where it is new or changed."""
+    return [Put(STATE, key_of(ledger.name), encode(head))] if head != ledger.head else []
 
 
 def same_user(head: Head, entry: Entry) -> str | None:
@@ -168,13 +218,13 @@ def same_user(head: Head, entry: Entry) -> str | None:
     return entry.uid or head.uid
 
 
-async def _head(journal: Journal, shard: Shard, entry: Entry, clock: Clock) -> Head:
-    """The head under the present configuration: restored, or of a history that begins now."""
+async def head_of(journal: Journal, number: int, entry: Entry, verify: Callable[[], Awaitable[None]]) -> Head:
+    """The head under the present configuration: restored, and checked, or of a history that begins now. `number` is
+    the shard's; `verify` raises Fenced where another process has it by now. Raises Fatal, JournalAway."""
     ledger, settings = entry.ledger, entry.ledger.settings
-    ledger.check(now=clock.monotonic(), wall=clock.wall())
     if ledger.head is None:
-        await _refuse_elsewhere(journal, shard, entry)
-        head = begin(settings, lineage=secrets.token_hex(8))
+        await _refuse_elsewhere(journal, number, entry, verify)
+        head = begin(settings, lineage=secrets.token_hex(8), succeeds=bool(ledger.cut))
         log.info("history.begins", extra={"account": ledger.name, "lineage": head.lineage})
     else:
         head = adopt(ledger.head, settings)
@@ -186,7 +236,7 @@ async def _head(journal: Journal, shard: Shard, entry: Entry, clock: Clock) -> H
     return msgspec.structs.replace(head, uid=same_user(head, entry))
 
 
-async def _refuse_elsewhere(journal: Journal, shard: Shard, entry: Entry) -> None:
+async def _refuse_elsewhere(journal: Journal, number: int, entry: Entry, verify: Callable[[], Awaitable[None]]) -> None:
     """An account whose budget was changed, or whose head was lost, would begin a second history."""
     name = entry.ledger.name
     async for stored in journal.read([ACCOUNTS]):
@@ -196,13 +246,13 @@ async def _refuse_elsewhere(journal: Journal, shard: Shard, entry: Entry) -> Non
                 raise Fatal(
                     f"account {name} has a history already, under the budget {budget!r}: write budget = {budget!r}"
                 )
-            if stored.partition != shard.number:
+            if stored.partition != number:
                 raise Fatal(
                     f"account {name} has its history in partition {stored.partition}, and would now write to partition "
-                    f"{shard.number} of {journal.partitions}: the number of partitions was changed, which would break "
+                    f"{number} of {journal.partitions}: the number of partitions was changed, which would break "
                     f"its order. `certstream journal copy` moves it to topics with another prefix and any number"
                 )
-            await shard.verify()  # raises Fenced where another process began it since this one opened the shard
+            await verify()  # raises Fenced where another process began it since this one opened the shard
             raise Fatal(
                 f"account {name} has a history, but the topic `state` has lost its head: is it compacted, never "
                 f"deleted from? Put the lost records back, or give the account a new name"

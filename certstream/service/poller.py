@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -68,13 +69,21 @@ class Poller:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
         self._sampling, self._clock, self._metrics, self._pace = sampling, clock, metrics, pace
-        self._size = pace.page_size
+        self._size = self._asked = pace.page_size
+        self._changed = asyncio.Event()
         self._forward = True
         self._shortfall: int | None = None
         self._together: Together | None = None
         """what the sweeps have seen together, as long as none is complete because the order changes"""
         self._told = 0.0
         self.gaps = Gaps(self.ledger.name, clock)
+
+    def change(self, pace: Pace) -> None:
+        """Go on at another pace from now on; a sweep under way keeps its page size. Whoever rests looks again."""
+        if pace.page_size != self._pace.page_size:
+            self._size = pace.page_size
+        self._pace = pace
+        self._changed.set()
 
     async def run(self) -> None:
         """Sweep, pause, sweep. An account that may not call rests, and tries again."""
@@ -88,7 +97,7 @@ class Poller:
                 log.exception("account.failed", extra={"account": self.ledger.name})
                 self._calls.denied = f"internal error, please report it: {errors.exceptions[0]!r}"[:400]
             _end_if_cancelled()
-            await asyncio.sleep(DENIED_PAUSE)
+            await self._rest(DENIED_PAUSE)
 
     async def _watch(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -129,15 +138,14 @@ class Poller:
             began = self._clock.monotonic()
             verdict = await self.sweep()
             if verdict.why != PAGE_SIZE_CHANGED:
-                every = self._pace.sweep_every if verdict.complete else min(self._pace.sweep_every, SOON)
-                await self._pause(began + every)
+                await self._pause(began, SOON if not verdict.complete else float("inf"))
 
     async def sweep(self) -> Verdict:
         """One sweep: observe every page as it arrives; then look up what a complete sweep did not see."""
         began, began_at = self._clock.monotonic(), self._clock.wall()
         suspicion = deletion.suspicion(self.ledger.head)
         sweep = Sweep(forward=self._forward, size=self._size, total=self._calls.total, moves=self.ledger.moves)
-        self._told = began
+        self._told, self._asked = began, self._size
         await self._read(sweep, sweep.first)
         async with asyncio.TaskGroup() as readers:
             for _ in range(READERS):
@@ -193,7 +201,8 @@ class Poller:
         self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
         self._shortfall = verdict.shortfall or None
         self._forward = not sweep.forward
-        self._size = sweep.size
+        if self._size == self._asked:  # else the configuration has changed it meanwhile
+            self._size = sweep.size
         return verdict
 
     async def _conclude(self, sweep: Sweep, began: float, began_at: int, suspicion: int | None) -> None:
@@ -242,12 +251,20 @@ class Poller:
             if one not in gone and ((fact := facts.get(one)) is None or fact.received < began)
         ]
 
-    async def _pause(self, until: float) -> None:
-        """Until the next sweep is due, or a probe says that the list has moved."""
-        while (remaining := until - self._clock.monotonic()) > 0:
-            await asyncio.sleep(min(remaining, self._pace.probe_every))
-            if until > self._clock.monotonic() and await self._moved():
+    async def _pause(self, began: float, most: float) -> None:
+        """Until the sweep after the one that began then is due, `most` seconds after it at the latest, or a probe says
+        that the list has moved."""
+        while (remaining := began + min(self._pace.sweep_every, most) - self._clock.monotonic()) > 0:
+            await self._rest(min(remaining, self._pace.probe_every))
+            if began + min(self._pace.sweep_every, most) > self._clock.monotonic() and await self._moved():
                 return
+
+    async def _rest(self, seconds: float) -> None:
+        """Do nothing for a while; a change of the configuration ends it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        self._changed.clear()
 
     async def _moved(self) -> bool:
         """Probe: read page 1, observe it, and see whether `TotalCount` is another than before."""

@@ -1,55 +1,35 @@
-"""Opens the shards of the configured accounts, runs their loops, and stops them in order."""
+"""The set of accounts: opens their shards, runs their loops, lets them come, go and change, and stops them in order."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from certstream.core.draft import Draft
 from certstream.core.errors import CertstreamError
 from certstream.core.sharding import shard_of
-from certstream.ports import Journal, JournalAway, Shard
+from certstream.ports import Journal
 from certstream.service import expiry, users
-from certstream.service.budget import Budget
-from certstream.service.calls import Calls
 from certstream.service.clock import Clock
-from certstream.service.confirming import Confirming, NothingToConfirm
-from certstream.service.doubts import Doubts
-from certstream.service.health import Health
-from certstream.service.lookups import LookUps
+from certstream.service.confirming import NothingToConfirm
+from certstream.service.group import FINISH, Group, open_group
 from certstream.service.metrics import Metrics
-from certstream.service.observing import Observer
-from certstream.service.opening import PAUSE, Entry, identify, identify_later, open_shard, refuse_two_budgets, same_user
-from certstream.service.poller import Poller
-from certstream.service.sampling import Sampling
-from certstream.service.writer import Writer
+from certstream.service.opening import (
+    Entry,
+    connect,
+    identify,
+    identify_change,
+    identify_later,
+    refuse_two_budgets,
+    same_user,
+)
+from certstream.service.tasks import Stop, awaited, first_of, unless
+from certstream.service.working import Change, Working, retire
 
 log = logging.getLogger("certstream")
-T = TypeVar("T")
-
-OWNERSHIP = 5.0
-"""Seconds for which a proof of ownership allows calls."""
-DEADLINE = 5.0
-"""Of a call, seconds."""
-TAKE_OVER = OWNERSHIP + DEADLINE + 1.0
-"""Seconds before the first call, where an earlier owner may still be calling."""
-
-FINISH = 5.0
-"""Seconds that the commit in hand may take when the service stops."""
-
-
-@dataclass(slots=True)
-class _Running:
-    """One account at work."""
-
-    poller: Poller
-    observer: Observer
-    health: Health
-    writer: Writer
-    confirming: Confirming
 
 
 @dataclass(slots=True)
@@ -57,15 +37,19 @@ class Supervisor:
     """The service: `run` it once."""
 
     journal: Journal
-    entries: Sequence[Entry]
+    entries: list[Entry]
     clock: Clock
     metrics: Metrics
     release: Callable[[float | None], None] = lambda free_at: None
     """Lets other processes on this host make the users' calls; since when all slots are back, None: not known."""
-    _running: dict[str, _Running] = field(default_factory=dict)
-    _budgets: dict[str, Budget] = field(default_factory=dict)
+    _running: dict[str, Working] = field(default_factory=dict)
+    _groups: dict[int, Group] = field(default_factory=dict)
     _unknown: list[Entry] = field(default_factory=list)
+    _writing: asyncio.TaskGroup | None = None
+    _work: asyncio.TaskGroup | None = None
     _away: str | None = None
+    refused: list[str] = field(default_factory=list)
+    """what of the newest configuration is not in force, and why, for people"""
     _step: str = "waiting for the journal"
     """what keeps the accounts that are not running yet, for people"""
 
@@ -73,9 +57,14 @@ class Supervisor:
         """For `/readyz`: how the journal and every configured account are, from the start: `check` and `once` ask whose
         calls this process makes, or is about to make."""
         accounts = {entry.ledger.name: self._tell(entry) for entry in self.entries}
-        trouble = self._away or next(filter(None, (one.writer.ails() for one in self._running.values())), None)
+        trouble = self._away or next(filter(None, (one.writer.ails() for one in self._groups.values())), None)
         journal = {"state": "away", "reason": trouble} if trouble else {"state": "ok"}
-        return {"accounts": accounts, "journal": journal}
+        configuration = {"state": "refused" if self.refused else "ok", "reasons": list(self.refused)}
+        return {"accounts": accounts, "journal": journal, "configuration": configuration}
+
+    def entry(self, account: str) -> Entry | None:
+        """A watched account's; None where there is no such one."""
+        return next((one for one in self.entries if one.ledger.name == account), None)
 
     def _tell(self, entry: Entry) -> dict[str, Any]:
         """`starting` is not a state of the contract: the topic `accounts` never says it."""
@@ -103,26 +92,102 @@ class Supervisor:
             raise NothingToConfirm(f"the account is still starting: {self._step}")
         return running.confirming.begin(by, why)
 
-    async def run(self, stop: asyncio.Event, *, once: bool = False) -> bool:
+    async def run(
+        self, stop: asyncio.Event, *, once: bool = False, beside: Callable[[], Awaitable[None]] | None = None
+    ) -> bool:
         """Watch until `stop`; with `once`, until one complete sweep of each account. False: a sweep was not complete.
+        `beside` runs while the accounts are watched: it may `add`, `change` and `remove` them.
 
         Raises Fenced when another process took a shard, Fatal for what nobody but a person can mend.
         """
         try:
-            opened = await _unless(stop, self._open())
-            return True if opened is None else await self._serve(opened, stop, once=once)
+            opened = await unless(stop, self._open(), within=FINISH)
+            return True if opened is None else await self._serve(stop, once=once, beside=beside)
         finally:
             await asyncio.gather(*(entry.source.close() for entry in self.entries), return_exceptions=True)
             await self.journal.close()
-            quiet = all(budget.idle() for budget in self._budgets.values())
+            quiet = all(group.idle() for group in self._groups.values())
             self.release(self.clock.boot() if quiet else None)
 
-    async def _open(self) -> list[tuple[Shard, list[Entry]]]:
+    # --- Accounts come, change and go, one at a time -----------------------------------------------------------------
+
+    async def add(self, entry: Entry) -> None:
+        """Open an account and begin with it; the others work on. Raises Fatal where it cannot be, Fenced."""
+        self._step = "reading its history in the journal"
+        self.entries.append(entry)
+        try:
+            await users.begin([entry])
+            unknown = await identify([entry])
+            users.claim([entry])
+            refuse_two_budgets(self.entries)
+            group = await self._admit(entry)
+            refuse_two_budgets(self.entries)
+            self._begin(group, entry)
+        except BaseException:
+            self.entries.remove(entry)
+            users.settle(self.entries)
+            if (taken := self._group_of(entry)) is not None:
+                taken.dismiss(entry)
+            await entry.source.close()
+            raise
+        self._unknown += unknown
+        log.info("account.added", extra={"account": entry.ledger.name})
+
+    async def change(self, account: str, change: Change) -> None:
+        """Go on with an account under another configuration. Raises Fatal, and changes nothing, where it cannot be."""
+        running = self._running[account]
+        entry, before = running.entry, running.entry.source
+        try:
+            changed = change.of(entry)
+            running.refuse_another(change, changed)
+            unknown = await identify_change(self.entries, entry, changed)
+            await running.change(change, changed)
+        except BaseException:
+            users.settle(self.entries)
+            if change.source is not None:
+                await change.source.close()
+            raise
+        self._unknown += [entry for _ in unknown if entry not in self._unknown]
+        if change.source is not None and self._work is not None:
+            self._work.create_task(retire(before))
+        if (group := self._group_of(running.entry)) is not None:
+            group.pace(change.settings.budget)
+        log.info("account.changed", extra={"account": account})
+
+    async def remove(self, account: str) -> None:
+        """Stop with an account; its history stays as it is, and its slots come back to its budget."""
+        running = self._running[account]
+        await running.stop()
+        del self._running[account]
+        self.entries.remove(running.entry)
+        users.settle(self.entries)
+        if (group := self._group_of(running.entry)) is not None:
+            group.dismiss(running.entry)
+        await running.entry.source.close()
+        self.metrics.forget(account)
+        log.info("account.removed", extra={"account": account})
+
+    def _group_of(self, entry: Entry) -> Group | None:
+        return next((group for group in self._groups.values() if entry in group.entries), None)
+
+    async def _admit(self, entry: Entry) -> Group:
+        number = shard_of(entry.ledger.settings.budget, self.journal.partitions)
+        group = self._groups.get(number)
+        if group is not None:
+            await group.admit(entry)
+        else:
+            group = await self._own(number, [entry])
+            self._write(group)
+        return group
+
+    # --- From the start to the end -----------------------------------------------------------------------------------
+
+    async def _open(self) -> bool:
         """Claim the users' calls on this host, connect, find out who the users are, and own their shards."""
         self._step = "looking who makes these users' calls on this host"
         await users.begin(self.entries)
         self._step = "waiting for the journal"
-        await self._connect()
+        await connect(self.journal, self._note_away)
         self._step = "asking STS whose keys these are"
         self._unknown = await identify(self.entries)
         users.claim(self.entries)
@@ -131,111 +196,79 @@ class Supervisor:
         for entry in self.entries:
             number = shard_of(entry.ledger.settings.budget, self.journal.partitions)
             shards.setdefault(number, []).append(entry)
-        opened = [
-            (await open_shard(self.journal, number, entries, self.clock, self._note_away), entries)
-            for number, entries in sorted(shards.items())
-        ]
+        for number, entries in sorted(shards.items()):
+            await self._own(number, entries)
         refuse_two_budgets(self.entries)  # where STS did not answer, their histories know the users
-        return opened
+        return True
 
-    async def _connect(self) -> None:
-        """Wait for a journal that is away: a service that starts before its brokers goes on by itself."""
-        while True:
-            try:
-                await self.journal.start()
-            except JournalAway as error:
-                if self._away != str(error):
-                    log.warning("journal.away", extra={"reason": str(error)})
-                self._away = str(error)
-                await asyncio.sleep(PAUSE)
-            else:
-                self._away = None
-                return
+    async def _own(self, number: int, entries: list[Entry]) -> Group:
+        group = self._groups[number] = await open_group(
+            self.journal, number, entries, clock=self.clock, metrics=self.metrics, away=self._note_away
+        )
+        return group
 
     def _note_away(self, reason: str | None) -> None:
         self._away = reason
 
-    async def _serve(self, opened: list[tuple[Shard, list[Entry]]], stop: asyncio.Event, *, once: bool) -> bool:
-        writers = [Writer(shard, clock=self.clock, metrics=self.metrics) for shard, _ in opened]
-        for (shard, entries), writer in zip(opened, writers, strict=True):
-            for entry in entries:
-                self._running[entry.ledger.name] = self._assemble(entry, shard, writer)
-        users.hold(self.entries, self._budgets)
+    async def _serve(self, stop: asyncio.Event, *, once: bool, beside: Callable[[], Awaitable[None]] | None) -> bool:
         try:
-            async with asyncio.TaskGroup() as everything:
-                writing = [everything.create_task(writer.run()) for writer in writers]
-                async with asyncio.TaskGroup() as work:
-                    complete = await self._work(work, stop, once=once)
-                for writer in writers:
-                    writer.stop()
-                _, hanging = await asyncio.wait(writing, timeout=FINISH)
-                for one in hanging:
-                    one.cancel()
+            async with asyncio.TaskGroup() as self._writing:
+                for group in self._groups.values():
+                    self._write(group)
+                complete = await (self._sweep(stop) if once else self._watch(stop, beside))
+                await asyncio.gather(*(group.finish() for group in self._groups.values()))
         except* CertstreamError as errors:
-            raise _first(errors) from errors
-        for shard, _ in opened:
-            await shard.close(release=await self._idle())
+            raise first_of(errors) from errors
+        for group in self._groups.values():
+            await group.shard.close(release=await self._idle())
         return complete
 
-    async def _work(self, work: asyncio.TaskGroup, stop: asyncio.Event, *, once: bool) -> bool:
-        """Start every account's loops; stop them when asked, or when each has done its one sweep."""
-        loops: list[asyncio.Task[Any]] = []
-        for running in self._running.values():
-            loops.append(work.create_task(running.health.keep()))
-            loops.append(work.create_task(expiry.keep(running.poller.ledger, running.writer, self.clock)))
-        if once:
-            sweeps = [work.create_task(running.poller.once()) for running in self._running.values()]
-            stopping = work.create_task(stop.wait())
-            done = asyncio.gather(*sweeps)
-            await asyncio.wait((done, stopping), return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            complete = done.done() and all(done.result())
-            for running in self._running.values():
-                await expiry.tell_all(running.poller.ledger, running.writer, self.clock)
-            loops += sweeps
-        else:
-            loops += [work.create_task(running.poller.run()) for running in self._running.values()]
-            loops.append(work.create_task(identify_later(self._unknown, self.entries, self._keep_user)))
-            await stop.wait()
-            complete = True
-        for loop in loops:
-            loop.cancel()
-        return complete
+    def _write(self, group: Group) -> None:
+        if self._writing is not None:
+            group.writing = self._writing.create_task(group.writer.run())
 
-    def _assemble(self, entry: Entry, shard: Shard, writer: Writer) -> _Running:
-        settings = entry.ledger.settings
-        budget = self._budgets.get(settings.budget)
-        if budget is None:
-            qps = min(one.qps for one in self.entries if one.ledger.settings.budget == settings.budget)
-            budget = self._budgets[settings.budget] = Budget(qps, clock=self.clock)
-            if shard.opened.previous and not shard.opened.released:
-                log.info("take-over", extra={"budget": settings.budget, "seconds": TAKE_OVER})
-                budget.hold(TAKE_OVER)
-        ledger, clock, metrics, doubts = entry.ledger, self.clock, self.metrics, Doubts(self.clock)
-        calls = Calls(ledger=ledger, source=entry.source, budget=budget, writer=writer, clock=clock, metrics=metrics)
-        observer = Observer(ledger=ledger, calls=calls, writer=writer, doubts=doubts, clock=clock, metrics=metrics)
-        look_ups = LookUps(calls=calls, observer=observer, doubts=doubts, clock=clock)
-        confirming = Confirming(calls=calls, observer=observer, clock=clock)
-        poller = Poller(
-            calls=calls,
-            observer=observer,
-            look_ups=look_ups,
-            confirming=confirming,
-            sampling=Sampling(calls=calls, observer=observer, clock=clock),
-            clock=clock,
-            metrics=metrics,
-            pace=entry.pace,
-        )
-        health = Health(
-            poller=poller,
-            observer=observer,
-            calls=calls,
-            budget=budget,
-            writer=writer,
-            clock=clock,
-            metrics=metrics,
-        )
-        return _Running(poller, observer, health, writer, confirming)
+    def _begin(self, group: Group, entry: Entry) -> Working:
+        """Put an account to work."""
+        running = self._running[entry.ledger.name] = group.put_to_work(entry)
+        if self._work is not None:
+            running.task = self._work.create_task(running.run())
+        return running
+
+    async def _watch(self, stop: asyncio.Event, beside: Callable[[], Awaitable[None]] | None) -> bool:
+        """Every account's loops, until asked to stop."""
+        try:
+            async with asyncio.TaskGroup() as self._work:
+                for group in self._groups.values():
+                    for entry in group.entries:
+                        self._begin(group, entry)
+                self._work.create_task(identify_later(self._unknown, self.entries, self._keep_user))
+                if beside is not None:
+                    self._work.create_task(awaited(beside))
+                await stop.wait()
+                raise Stop
+        except* Stop:
+            pass
+        return True
+
+    async def _sweep(self, stop: asyncio.Event) -> bool:
+        """One sweep of every account, or until asked to stop; whether all were complete."""
+        complete = False
+        try:
+            async with asyncio.TaskGroup() as work:
+                running = [self._begin(group, entry) for group in self._groups.values() for entry in group.entries]
+                for one in running:
+                    work.create_task(one.health.keep())
+                    work.create_task(expiry.keep(one.entry.ledger, one.writer, self.clock))
+                sweeps = asyncio.gather(*(work.create_task(one.poller.once()) for one in running))
+                stopping = work.create_task(stop.wait())
+                await asyncio.wait((sweeps, stopping), return_when=asyncio.FIRST_COMPLETED)
+                complete = sweeps.done() and all(sweeps.result())
+                for one in running:
+                    await expiry.tell_all(one.entry.ledger, one.writer, self.clock)
+                raise Stop
+        except* Stop:
+            pass
+        return complete
 
     async def _keep_user(self, entry: Entry) -> None:
         """Write the user of an entry, known only now, into its head."""
@@ -243,32 +276,13 @@ class Supervisor:
         def act(draft: Draft) -> None:
             draft.head.uid = same_user(draft.head, entry)
 
-        await self._running[entry.ledger.name].writer.do(entry.ledger, act)
+        if (running := self._running.get(entry.ledger.name)) is not None:
+            await running.writer.do(entry.ledger, act)
 
     async def _idle(self) -> bool:
         """Wait until every slot is back (a second and a bit), so that a successor need not."""
         for _ in range(40):
-            if all(budget.idle() for budget in self._budgets.values()):
+            if all(group.idle() for group in self._groups.values()):
                 return True
             await asyncio.sleep(0.05)
         return False
-
-
-def _first(errors: BaseExceptionGroup[CertstreamError]) -> BaseException:
-    first: BaseException = errors
-    while isinstance(first, BaseExceptionGroup):
-        first = first.exceptions[0]
-    return first
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """The result of `work`; None where `stop` came first, and `work` was cancelled."""
-    task, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,), timeout=FINISH)
-    return None if task.cancelled() or not task.done() else task.result()

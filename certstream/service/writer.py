@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -40,12 +40,18 @@ class _Work:
     done: asyncio.Future[Any]
 
 
+@dataclass(slots=True, eq=False)
+class _Turn:
+    act: Callable[[], Awaitable[Any]]
+    done: asyncio.Future[Any]
+
+
 class Writer:
     """Owns a shard's commits. `run` is the task; `do` is for everybody else."""
 
     def __init__(self, shard: Shard, *, clock: Clock, metrics: Metrics) -> None:
         self._shard, self._clock, self._metrics = shard, clock, metrics
-        self._queue: asyncio.Queue[_Work] = asyncio.Queue()
+        self._queue: asyncio.Queue[_Work | _Turn] = asyncio.Queue()
         self._stopping = False
         self._committed = float("-inf")
         self.healthy = asyncio.Event()
@@ -61,6 +67,16 @@ class Writer:
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put_nowait(_Work(ledger, act, done))
+        return await done
+
+    async def turn(self, act: Callable[[], Awaitable[T]]) -> T:
+        """Let `act` have the shard to itself, between two commits: everything asked for before is settled then.
+
+        Raises what it raises; after JournalDoubt the journal has been read back already, and whoever asked looks
+        again what is true.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait(_Turn(act, done))
         return await done
 
     def ails(self) -> str | None:
@@ -80,20 +96,46 @@ class Writer:
                 await self._prove()
                 try:
                     async with asyncio.timeout(IDLE):  # `wait_for` may lose a cancellation before Python 3.12
-                        work = [await self._queue.get()]
+                        first = await self._queue.get()
                 except TimeoutError:
                     continue
                 if (wait := self._committed + TOGETHER - self._clock.monotonic()) > 0:
                     await asyncio.sleep(wait)
-                while len(work) < GROUP and not self._queue.empty():
-                    work.append(self._queue.get_nowait())
+                work, turn = self._together(first)
                 await self._commit([one for one in work if not one.done.done()])
+                if turn is not None and not turn.done.done():
+                    await self._give(turn)
         finally:
             self._refuse_rest()
 
     def stop(self) -> None:
         """Finish what is in hand, then end `run`."""
         self._stopping = True
+
+    def _together(self, first: _Work | _Turn) -> tuple[list[_Work], _Turn | None]:
+        """What goes into the next commit, and whose turn is after it."""
+        work: list[_Work] = []
+        one = first
+        while isinstance(one, _Work):
+            work.append(one)
+            if len(work) >= GROUP or self._queue.empty():
+                return work, None
+            one = self._queue.get_nowait()
+        return work, one
+
+    async def _give(self, turn: _Turn) -> None:
+        try:
+            result = await turn.act()
+        except Fenced:
+            raise
+        except Exception as error:
+            if isinstance(error, JournalDoubt):
+                await self._recover(error)
+            if not turn.done.done():
+                turn.done.set_exception(error)
+        else:
+            if not turn.done.done():
+                turn.done.set_result(result)
 
     def _refuse_rest(self) -> None:
         while not self._queue.empty():

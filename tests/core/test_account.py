@@ -134,9 +134,19 @@ def test_a_newer_form_is_fatal_and_says_what_to_do() -> None:
 
 
 @pytest.mark.parametrize("key", [b"prod", b"prod/a", b"prod//00ff"])
-def test_a_tombstone_in_state_is_fatal(key: bytes) -> None:
+@pytest.mark.parametrize("later", [True, False], ids=["after its head", "before it, as the cleaner leaves it"])
+def test_a_tombstone_in_a_history_that_goes_on_is_fatal(key: bytes, later: bool) -> None:
+    head = watching(record("a")).topics["state"][b"prod"]
+    found = ledger()
+    rows = [(b"prod", head), (key, None)] if later else [(key, None), (b"prod", head)]
+
+    def read() -> None:
+        for one, value in rows:
+            found.restore(one, value, now=0.0, wall=0)
+        found.check(now=0.0, wall=0)
+
     with pytest.raises(Fatal, match="tombstone"):
-        ledger().restore(key, None, now=0.0, wall=0)
+        read()
 
 
 def test_a_memory_that_our_history_cannot_have_left_is_refused() -> None:

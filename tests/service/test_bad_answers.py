@@ -64,7 +64,7 @@ async def test_a_silence_that_makes_no_sense_is_bounded_and_told(directory: Path
         )
         assert told in getattr(await world.says("throttled"), "reason", "")
         assert world.service is not None
-        (budget,) = world.service._budgets.values()
+        (budget,) = (budget for one in world.service._groups.values() for budget in one.budgets.values())
         assert budget.frozen_until - time.monotonic() <= 60
         issued = healthy_again(world)
         if told == "no number":

@@ -17,7 +17,7 @@ from certstream.core.times import thresholds
 from certstream.core.wire import ACCOUNTS, Put
 from certstream.journal.sqlite import SqliteJournal
 from certstream.service.clock import Clock
-from certstream.service.opening import Entry, Ownership, open_shard
+from certstream.service.opening import Entry, Memory, Ownership, open_shard
 from certstream.service.poller import Pace
 
 
@@ -44,7 +44,7 @@ async def test_a_second_history_is_refused(tmp_path: Path, shift: int, budget: s
     await other.commit([Put(ACCOUNTS, key_of("prod"), canonical({"account": "prod", "budget": budget}))])
     await other.close(release=True)
     with pytest.raises(Fatal, match=told):
-        await open_shard(journal, number, [entry(clock)], clock, lambda _: None)
+        await open_shard(journal, number, [entry(clock)], Memory(clock), lambda _: None)
     await journal.close()
 
 
@@ -56,6 +56,6 @@ async def test_foreign_keys_in_state_are_left_alone(tmp_path: Path) -> None:
     await foreign.commit([Put("state", key, b"?") for key in (b"\xff\xfe/x", b"", b"another/row", b"another")])
     await foreign.close(release=True)
     ours = entry(clock)
-    await open_shard(journal, number, [ours], clock, lambda _: None)
+    await open_shard(journal, number, [ours], Memory(clock), lambda _: None)
     assert ours.ledger.head is not None
     await journal.close()

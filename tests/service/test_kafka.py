@@ -13,7 +13,7 @@ import pytest
 
 from certstream.app import build
 from certstream.ports import Fenced
-from certstream.service import supervisor
+from certstream.service import group
 from certstream.service.clock import Clock
 from tests.real.kafka import Broker
 from tests.service.world import living
@@ -65,7 +65,7 @@ async def test_killed_in_the_middle_of_it_nothing_is_lost_and_nothing_twice(tmp_
         held = await world.until_said("take-over")
         await world.sweeps()
         first = next(call for call in world.calls() if call["arrival"] > held.created)
-        assert first["arrival"] - held.created >= supervisor.TAKE_OVER
+        assert first["arrival"] - held.created >= group.TAKE_OVER
         there = {one["subject"] for one in world.events if one["type"].split(".")[2] in ("discovered", "new")}
         assert there - {gone} == set(world.simulator.identifiers())
         assert issued in there

@@ -17,7 +17,7 @@ from certstream.core.errors import Fatal
 from certstream.core.sharding import shard_of
 from certstream.core.sweep import Verdict
 from certstream.ports import Held
-from certstream.service import poller, supervisor
+from certstream.service import group, poller, working
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.poller import Pace, Poller
@@ -26,7 +26,7 @@ from tests.service import lies
 from tests.service.together import together, together_for
 from tests.service.world import World, living
 
-TAKE_OVER = supervisor.TAKE_OVER
+TAKE_OVER = group.TAKE_OVER
 """Before a test made it shorter."""
 
 
@@ -134,9 +134,9 @@ async def test_after_an_orderly_stop_the_next_one_calls_at_once_after_a_kill_it_
         await world.kill()
         await world.start(baselined=False)
         held = await world.until_said("take-over")
-        assert getattr(held, "seconds") == supervisor.TAKE_OVER  # noqa: B009 - an extra of the record
+        assert getattr(held, "seconds") == group.TAKE_OVER  # noqa: B009 - an extra of the record
         await world.until("it calls", lambda: arrivals_after(world, held.created))
-        assert arrivals_after(world, held.created)[0] - held.created >= supervisor.TAKE_OVER
+        assert arrivals_after(world, held.created)[0] - held.created >= group.TAKE_OVER
 
 
 @together_for({"stopped": True, "killed": False})
@@ -150,13 +150,13 @@ async def test_the_next_one_on_this_host_waits_after_a_kill_with_any_journal(dir
         await world.until("it calls", lambda: arrivals_after(world, moment))
         assert bool(world.said("take-over")) is not orderly
         waited = arrivals_after(world, moment)[0] - moment
-        assert orderly or waited >= 0.9 * supervisor.TAKE_OVER
+        assert orderly or waited >= 0.9 * group.TAKE_OVER
         stop.set()
         await running
 
 
 def test_a_take_over_waits_for_ownership_deadline_and_a_second() -> None:
-    assert supervisor.OWNERSHIP + supervisor.DEADLINE + 1.0 == TAKE_OVER == 11.0
+    assert group.OWNERSHIP + working.DEADLINE + 1.0 == TAKE_OVER == 11.0
 
 
 @together

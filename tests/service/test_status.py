@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from certstream.app import build
-from certstream.service import supervisor
+from certstream.service import group
 from certstream.service.clock import Clock
 from certstream.web import reasons
 from tests.service import lies
@@ -70,7 +70,7 @@ async def test_the_successor_of_one_that_was_killed_is_not_ready_before_its_firs
         await world.health("healthy")
         await world.kill()
         calls, healthy = len(world.calls()), len(world.said("account.state"))
-        monkeypatch.setattr(supervisor, "TAKE_OVER", 2.0)
+        monkeypatch.setattr(group, "TAKE_OVER", 2.0)
         await world.start(baselined=False)
         await world.until("it takes over", lambda: "taking over" in str(told(world)["reason"]))
         starting = told(world)

@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from certstream.app import build, build_journal, kafka_config
+from certstream.app import build, build_journal, build_locks, kafka_config
 from certstream.config import Account, Config, Credentials
 from certstream.core.wire import Stored
 from certstream.definition import topics
@@ -85,7 +85,9 @@ class World:
         assert self.task is None, "it runs already"
         self.config = config or self.config
         self._stop = asyncio.Event()
-        self.service = build(self.config, clock=clock or Clock(random=_Calm()))
+        clock = clock or Clock(random=_Calm())
+        self.locks = build_locks(self.config, clock)
+        self.service = build(self.config, clock=clock, locks=self.locks)
         if self.deadline is not None:
             for entry in self.service.entries:
                 entry.source._deadline = self.deadline  # type: ignore[attr-defined]
