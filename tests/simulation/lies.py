@@ -11,6 +11,9 @@ from tests.simulation.weather import Fault
 
 LIES = ("hide", "hide.many", "foreign", "empty")
 REORDERED = "list.reordered"
+BLINKING = "hide.blinking"
+BLINK = 2.5
+"""Seconds: longer than from one control to the other, so that one of them meets what the look-ups between met."""
 
 
 @dataclass(slots=True)
@@ -24,9 +27,14 @@ class Lies:
 
     def strike(self, fault: Fault) -> None:
         """Hide a few and find none ("hide"); hide most of them, as a permission that was narrowed does ("hide.many");
-        show another user's ("foreign"), or nothing ("empty"), as a wrong region does; or take another order for good.
+        show another user's ("foreign"), or nothing ("empty"), as a wrong region does; take another order for good; or
+        leave a few out of the list, and find nothing at times ("hide.blinking").
         """
         upstream = self.upstream
+        if fault.kind == BLINKING:
+            upstream.unlisted = frozenset(sorted(self.population.present)[:2])
+            self._blink()
+            return
         if fault.kind == REORDERED:
             upstream.salt = str(fault.size)
             return
@@ -42,6 +50,12 @@ class Lies:
         self.told.append((self.loop.now, self.loop.now + fault.length, hidden))
         self.loop.outside(fault.length, self.end)
 
+    def _blink(self) -> None:
+        if self.upstream.unlisted:
+            self.upstream.blind = not self.upstream.blind
+            self.loop.outside(BLINK, self._blink)
+
     def end(self) -> None:
         """It is right again."""
+        self.upstream.unlisted = frozenset()
         self.upstream.hidden, self.upstream.instead, self.upstream.blind = frozenset(), None, False

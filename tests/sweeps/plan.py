@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 
-from tests.simulation.lies import LIES, REORDERED
+from tests.simulation.lies import BLINKING, LIES, REORDERED
 from tests.simulation.population import Deed, Order
 from tests.simulation.weather import Fault
 
@@ -67,6 +67,8 @@ def draw(seed: int) -> Plan:
     if dice.random() < 0.4:
         at = BEGIN + 6.0 * dice.random()
         faults.append(Fault(round(at, 3), dice.choice(LIES), dice.choice((1.0, 3.0, 6.0))))
+    if dice.random() < 0.05:
+        faults = [Fault(BEGIN, BLINKING, END - BEGIN)]  # alone: with answers that are late a blink may pass between
     words = [round(BEGIN + 20.0 * dice.random(), 3) for _ in range(4)] if dice.random() < 0.25 else []
     deeds = [_deed(dice) for _ in range(dice.choice((0, 3, 8, 20, 40)))]
     return Plan(

@@ -14,7 +14,7 @@ from certstream.config import Account as Entry
 from certstream.service.clock import Clock
 from certstream.service.confirming import NothingToConfirm
 from certstream.service.opening import Ownership
-from tests.simulation.lies import LIES, REORDERED, Lies
+from tests.simulation.lies import BLINKING, LIES, REORDERED, Lies
 from tests.simulation.loop import EPOCH, Loop, Process
 from tests.simulation.population import Population
 from tests.simulation.upstream import SimulatedSource, Upstream
@@ -100,7 +100,7 @@ class World(logging.Handler):
         """Begin what a fault does to the service as a whole."""
         if fault.kind == "hide.many" and len(self.population.present) < MANY:
             return  # of a few, so many may go at once (design: Mass disappearance)
-        if fault.kind in (*LIES, REORDERED):
+        if fault.kind in (*LIES, REORDERED, BLINKING):
             self.lies.strike(fault)
 
     def run(self, story: asyncio.Future[None] | object) -> None:

@@ -19,13 +19,24 @@ ROOT = HERE.parents[2]
 TREES = ("certstream", "tests", "schemas")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", ".cache", "*.jar")
 
-HUNT = """
+HUNTS = {
+    "histories": """
 import json, sys
 from tests.simulation.running import play_many
 first, count, jobs = map(int, sys.argv[1:])
 for one in play_many(first, count, jobs):
     print(json.dumps([one.seed, sorted(one.kinds())]), flush=True)
-"""
+""",
+    "sweeps": """
+import json, sys
+from tests.sweeps.playing import play_many
+first, count, jobs = map(int, sys.argv[1:])
+for one in play_many(first, count, jobs):
+    kinds = {"false": one.false, "missed": one.missed, "unseen": one.unseen}
+    print(json.dumps([one.seed, [kind for kind, found in kinds.items() if found]]), flush=True)
+""",
+}
+"""Of `make simulate`, and of `make sweeps`."""
 
 
 def main() -> int:
@@ -35,6 +46,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=60, help="histories of each")
     parser.add_argument("--most", type=int, default=1000, help="histories of one that is not found sooner")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
+    parser.add_argument("--in", dest="hunt", choices=HUNTS, default="histories", help="what is played")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     words = parser.parse_args()
     patches = sorted(HERE.glob("*.patch"))
@@ -62,7 +74,7 @@ def _hunted(patch: Path, words: argparse.Namespace) -> bool:
         found: list[Any] = []
         count = words.seeds
         while len(played) < words.most and not found:
-            played += _play(directory, words.first + len(played), count, words.jobs)
+            played += _play(HUNTS[words.hunt], directory, words.first + len(played), count, words.jobs)
             found = [one for one in played if one[1]]
     seconds = time.monotonic() - began
     kinds = Counter(kind for _, of_seed in found for kind in of_seed)
@@ -72,18 +84,18 @@ def _hunted(patch: Path, words: argparse.Namespace) -> bool:
     return bool(found)
 
 
-def _play(directory: str, first: int, count: int, jobs: int) -> list[Any]:
-    hunt = subprocess.run(
-        [sys.executable, "-c", HUNT, str(first), str(count), str(jobs)],
+def _play(hunt: str, directory: str, first: int, count: int, jobs: int) -> list[Any]:
+    played = subprocess.run(
+        [sys.executable, "-c", hunt, str(first), str(count), str(jobs)],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": directory},
         capture_output=True,
         text=True,
         check=False,
     )
-    lines = [json.loads(line) for line in hunt.stdout.splitlines()]
-    if hunt.returncode or not lines:
-        raise SystemExit(f"the hunt broke down:\n{hunt.stderr[-3000:]}")
+    lines = [json.loads(line) for line in played.stdout.splitlines()]
+    if played.returncode or not lines:
+        raise SystemExit(f"the hunt broke down:\n{played.stderr[-3000:]}")
     return lines
 
 
