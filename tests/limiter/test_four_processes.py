@@ -51,7 +51,7 @@ async def four() -> AsyncIterator[tuple[RedisServer, Upstream, list[subprocess.P
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     words = [sys.executable, "-m", "tests.limiter.worker", redis.url, str(port), str(LEASE)]
-    workers = [subprocess.Popen(words, cwd=ROOT) for _ in range(4)]
+    workers = [subprocess.Popen(words, cwd=ROOT) for _ in range(4)]  # noqa: ASYNC220
     try:
         yield redis, upstream, workers
     finally:
@@ -66,7 +66,7 @@ async def flowing(upstream: Upstream) -> None:
     """Wait until calls arrive again."""
     begin = time.monotonic()
     async with asyncio.timeout(LEASE + 10):
-        while upstream.since(begin) < 10:
+        while upstream.since(begin) < 10:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
