@@ -21,7 +21,7 @@ from certstream.core.errors import Transient
 from certstream.core.pacing import SECOND
 
 LEASE = 12.0
-"""Seconds after which the slot of a dead holder is free: its bytes left within FRESH of the grant and arrived within the
+"""Seconds after which the slot of a dead holder is free: its bytes left within FRESH of it and arrived within the
 deadline of 5 s; a second follows; a step of Redis's clock below 2 s goes unnoticed. The rest is margin."""
 FRESH = 0.25
 """Seconds from the sending of the request for a slot, within which it may be used."""
