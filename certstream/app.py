@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from certstream.config import Account, Config
 from certstream.core.anchor import Anchor
+from certstream.core.errors import Fatal
 from certstream.core.ledger import Ledger, Settings
 from certstream.journal.kafka import KafkaJournal
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.sqlite import SqliteJournal
-from certstream.ports import Journal, Source
+from certstream.ports import Journal, Limiter, Source
 from certstream.service import supervisor
+from certstream.service.budget import permitted
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import Entry, Ownership
@@ -72,6 +74,26 @@ def build_locks(config: Config, clock: Clock) -> Locks:
     return Locks(folder, boot=clock.boot, patience=supervisor.TAKE_OVER)
 
 
+def build_limiters(config: Config, clock: Clock) -> dict[str, Limiter]:
+    """By budget; none where the configuration names no limiter. Raises Fatal for a password that cannot be read."""
+    if not config.limiter:
+        return {}
+    from certstream.limiter.redis import RedisSlots  # half of those who start need no Redis
+
+    password = None
+    if config.limiter_password_file:
+        try:
+            password = Path(config.limiter_password_file).read_text("utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise Fatal(f"limiter_password_file: {config.limiter_password_file} cannot be read: {error}") from None
+    qps: dict[str, int] = {}
+    for account in config.accounts:
+        qps[account.budget] = min(account.qps, qps.get(account.budget, account.qps))
+    return {
+        budget: RedisSlots(config.limiter, calls, password=password, clock=clock.boot) for budget, calls in qps.items()
+    }
+
+
 def build_claim(account: Account, locks: Locks | None) -> Claim:
     """An account's claim to its user's calls; the credentials that its source is to use."""
     return Claim(
@@ -89,7 +111,7 @@ def build_source(account: Account, claim: Claim, ownership: Ownership | None = N
         endpoint=account.endpoint,
         credentials=claim,
         resource_group=account.resource_group or None,
-        guard=both(ownership, claim.check) if ownership is not None else claim.check,
+        guard=both(*([ownership] if ownership is not None else []), claim.check, permitted),
         proxy=account.proxy or None,
         trust_env=True,
         ca_file=account.ca_file or None,
@@ -108,9 +130,10 @@ def build(
     """The service, ready to run. `clock`, `journal` and `source` are what a simulation puts in their places."""
     clock = clock if clock is not None else Clock()
     locks = build_locks(config, clock)  # a simulated source claims nothing
+    limiters = build_limiters(config, clock)
     return Supervisor(
         journal=journal if journal is not None else build_journal(config),
-        entries=[_entry(config, account, clock, source, locks) for account in config.accounts],
+        entries=[_entry(config, account, clock, source, locks, limiters) for account in config.accounts],
         clock=clock,
         metrics=Metrics(),
         release=locks.release,
@@ -123,6 +146,7 @@ def _entry(
     clock: Clock,
     source: Callable[[Account, Ownership], Source] | None,
     locks: Locks,
+    limiters: Mapping[str, Limiter],
 ) -> Entry:
     ownership = Ownership(clock)
     settings = Settings(
@@ -135,7 +159,7 @@ def _entry(
     )
     claim, made = None, source(account, ownership) if source is not None else None
     if made is None:
-        claim = build_claim(account, locks)
+        claim = build_claim(account, None if limiters else locks)  # processes of one host share by the limiter, too
         made = build_source(account, claim, ownership)
     return Entry(
         ledger=Ledger(settings, Anchor(boot=clock.boot())),
@@ -145,4 +169,5 @@ def _entry(
         qps=account.qps,
         uid=account.uid or None,
         claim=claim,
+        limiter=limiters.get(account.budget),
     )

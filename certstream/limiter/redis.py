@@ -7,18 +7,23 @@ monotonic clock. Redis's clock only ends the leases of holders that died.
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
-from time import monotonic
+from typing import Any
+from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from certstream.core.errors import Transient
+from certstream.core.errors import Fatal, Transient
 from certstream.core.pacing import SECOND
+from certstream.ports import Permit, Stale
+
+log = logging.getLogger("certstream")
 
 LEASE = 12.0
 """Seconds after which the slot of a dead holder is free: its bytes left within FRESH of it and arrived within the
@@ -30,46 +35,76 @@ ANSWER = 1.0
 POLL = 0.02
 """Seconds between two questions of one who waits, on average."""
 
+UNKNOWN = (
+    "whose calls these are is not known, and the limiter counts by user: no calls until STS has said it (or write the "
+    "key uid)"
+)
+
 
 class LimiterAway(Transient):
     """Redis did not answer, refused, or answered nonsense: nobody calls until it is back."""
 
 
-class Stale(Transient):
-    """The slot was granted too long ago to be used."""
-
-
 @dataclass(frozen=True, slots=True)
-class Permit:
-    """A slot that was granted. `asked`: when the request for it was sent, monotonic."""
+class Granted:
+    """Implements the port `Permit`. `asked`: when the request for it was sent, on `clock`."""
 
     id: str
     asked: float
+    clock: Callable[[], float]
 
     def guard(self) -> None:
         """Right before the bytes of a call are written. Raises Stale."""
-        if monotonic() - self.asked > FRESH:
+        if self.clock() - self.asked > FRESH:
             raise Stale("the slot was granted more than 250 ms ago")
 
 
 class RedisSlots:
-    """The slots of one UID. Belongs to one event loop."""
+    """Implements the port `Limiter`. Belongs to one event loop. `clock` in seconds, running through a suspend."""
 
-    def __init__(self, url: str, uid: str, qps: int, *, lease: float = LEASE) -> None:
+    def __init__(
+        self,
+        url: str,
+        qps: int,
+        *,
+        clock: Callable[[], float],
+        password: str | None = None,
+        lease: float = LEASE,
+    ) -> None:
         if not 1 <= qps <= 10:
             raise ValueError(f"qps is {qps}; the API allows 1 to 10")
         self._redis: Redis = Redis.from_url(
-            url, socket_timeout=ANSWER, socket_connect_timeout=ANSWER, retry=None, max_connections=10
+            url,
+            password=password,
+            socket_timeout=ANSWER,
+            socket_connect_timeout=ANSWER,
+            retry=None,
+            max_connections=10,
         )
+        parts = urlsplit(url)
+        self._place = f"{parts.hostname}:{parts.port or 6379}"
         self._script = self._redis.register_script((files(__package__) / "slots.lua").read_text("utf-8"))
-        self._key, self._qps, self._lease = f"certstream:slots:{{{uid}}}", qps, int(1000 * lease)
+        self._uid: str | None = None
+        self._known = asyncio.Event()
+        self._qps, self._lease, self._clock = qps, int(1000 * lease), clock
+        self._frozen_until = 0.0
         self._over: list[str] = []
         self._later: set[asyncio.Task[None]] = set()
-        self.away: str | None = None
-        """why nobody may call, while Redis is away"""
+        self.away: str | None = UNKNOWN
 
-    async def take(self) -> Permit:
+    def user(self, uid: str) -> None:
+        """Whose slots these are. Raises Fatal for a second user."""
+        if self._uid not in (None, uid):
+            raise Fatal(f"one budget of two users, {self._uid} and {uid}: with a `limiter` give each its own `budget`")
+        if self._uid is None:
+            self._uid, self.away = uid, None
+            self._known.set()
+
+    async def take(self) -> Granted:
         """Wait for a slot, also while Redis is away. Whoever takes one must give it back."""
+        if self._uid is None:
+            log.warning("limiter.waits", extra={"reason": UNKNOWN})
+            await self._known.wait()
         while True:
             with suppress(LimiterAway):
                 if (permit := await self.try_take()) is not None:
@@ -77,9 +112,9 @@ class RedisSlots:
             pause = POLL if self.away is None else 10 * POLL
             await asyncio.sleep(pause * (0.5 + secrets.randbelow(1000) / 1000))
 
-    async def try_take(self) -> Permit | None:
+    async def try_take(self) -> Granted | None:
         """A slot, if one is free now. Raises LimiterAway."""
-        permit = Permit(secrets.token_hex(8), monotonic())
+        permit = Granted(secrets.token_hex(8), self._clock(), self._clock)
         try:
             taken = await self._step(permit.id)
             permit.guard()
@@ -90,15 +125,15 @@ class RedisSlots:
             raise
         return permit if taken else None
 
-    def give_back(self, permit: Permit, *, used: bool = True) -> None:
+    def give_back(self, permit: Permit, *, used: bool) -> None:
         """The call is over: answered, or its connection was reset. Its slot is free a second from now."""
-        task = asyncio.get_running_loop().create_task(self._give_back(permit, SECOND if used else 0.0))
-        self._later.add(task)
-        task.add_done_callback(self._later.discard)
+        assert isinstance(permit, Granted)
+        self._do(self._give_back(permit, SECOND if used else 0.0))
 
-    async def freeze(self, seconds: float) -> None:
-        """A throttle answer: nobody calls for so long. Raises LimiterAway."""
-        await self._step(freeze=seconds)
+    def freeze(self, seconds: float) -> None:
+        """A throttle answer: nobody calls for so long. While Redis is away it is kept, and told when it is back."""
+        self._frozen_until = max(self._frozen_until, self._clock() + seconds)
+        self._do(self._tell())
 
     async def idle(self) -> None:
         """Wait until all that was taken here is given back, or its lease has been left to run out."""
@@ -106,23 +141,40 @@ class RedisSlots:
             await asyncio.gather(*self._later, return_exceptions=True)
 
     async def close(self) -> None:
-        """Drop the connections. What is still held comes back by its lease."""
+        """Give back what is over, and drop the connections. What is still held then comes back by its lease."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SECOND + 0.5):
+                await self.idle()
+                if self._over and self.away is None:
+                    await self._tell()
         for task in list(self._later):
             task.cancel()
         await self._redis.aclose()
 
-    async def _give_back(self, permit: Permit, wait: float) -> None:
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    async def _give_back(self, permit: Granted, wait: float) -> None:
         await asyncio.sleep(wait)
         self._over.append(permit.id)
+        await self._tell()
+
+    async def _tell(self) -> None:
         with suppress(LimiterAway):
             await self._step()
 
-    async def _step(self, take: str = "", *, freeze: float = 0.0) -> bool:
+    async def _step(self, take: str = "") -> bool:
+        if self._uid is None:
+            raise LimiterAway(UNKNOWN)
         over, self._over = self._over, []
+        freeze = max(0, int(1000 * (self._frozen_until - self._clock())))
         try:
             async with asyncio.timeout(ANSWER):
                 answer = await self._script(
-                    keys=[self._key], args=[self._qps, self._lease, take, int(1000 * freeze), *over]
+                    keys=[f"certstream:slots:{{{self._uid}}}"],
+                    args=[self._qps, self._lease, take, freeze, *over],
                 )
             if not isinstance(answer, Sequence) or len(answer) != 3 or answer[0] not in (0, 1):
                 raise LimiterAway("Redis answered something that is no answer of the script")
@@ -130,8 +182,13 @@ class RedisSlots:
             self._over = (over + self._over)[-100:]
             if isinstance(error, RedisError | OSError | LimiterAway):
                 # Only the kind: what the library says may quote the URL, and the URL a password.
-                self.away = f"Redis is away ({type(error).__name__}): no call until it is back"
-                raise LimiterAway(self.away) from None
+                reason = f"Redis at {self._place} is away ({type(error).__name__}): no call until it is back"
+                if self.away is None:
+                    log.warning("limiter.away", extra={"reason": reason})
+                self.away = reason
+                raise LimiterAway(reason) from None
             raise
+        if self.away is not None:
+            log.info("limiter.back")
         self.away = None
         return bool(answer[0] == 1)

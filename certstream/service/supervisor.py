@@ -73,8 +73,11 @@ class Supervisor:
         calls this process makes, or is about to make."""
         accounts = {entry.ledger.name: self._tell(entry) for entry in self.entries}
         trouble = self._away or next(filter(None, (one.writer.ails() for one in self._running.values())), None)
-        journal = {"state": "away", "reason": trouble} if trouble else {"state": "ok"}
-        return {"accounts": accounts, "journal": journal}
+        told: dict[str, Any] = {"accounts": accounts, "journal": _state(trouble)}
+        limiters = [entry.limiter for entry in self.entries if entry.limiter is not None]
+        if limiters:
+            told["limiter"] = _state(next(filter(None, (one.away for one in limiters)), None))
+        return told
 
     def _tell(self, entry: Entry) -> dict[str, Any]:
         """`starting` is not a state of the contract: the topic `accounts` never says it."""
@@ -111,7 +114,9 @@ class Supervisor:
             opened = await _unless(stop, self._open())
             return True if opened is None else await self._serve(opened, stop, once=once)
         finally:
-            await asyncio.gather(*(entry.source.close() for entry in self.entries), return_exceptions=True)
+            closing = [entry.source.close() for entry in self.entries]
+            closing += [budget.close() for budget in self._budgets.values()]
+            await asyncio.gather(*closing, return_exceptions=True)
             await self.journal.close()
             quiet = all(budget.idle() for budget in self._budgets.values())
             self.release(self.clock.boot() if quiet else None)
@@ -206,7 +211,7 @@ class Supervisor:
         budget = self._budgets.get(settings.budget)
         if budget is None:
             qps = min(one.qps for one in self.entries if one.ledger.settings.budget == settings.budget)
-            budget = self._budgets[settings.budget] = Budget(qps, clock=self.clock)
+            budget = self._budgets[settings.budget] = Budget(qps, clock=self.clock, limiter=entry.limiter)
             if shard.opened.previous and not shard.opened.released:
                 log.info("take-over", extra={"budget": settings.budget, "seconds": TAKE_OVER})
                 budget.hold(TAKE_OVER)
@@ -250,6 +255,10 @@ class Supervisor:
                 return True
             await asyncio.sleep(0.05)
         return False
+
+
+def _state(trouble: str | None) -> dict[str, str]:
+    return {"state": "away", "reason": trouble} if trouble else {"state": "ok"}
 
 
 def _first(errors: BaseExceptionGroup[CertstreamError]) -> BaseException:

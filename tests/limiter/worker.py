@@ -6,8 +6,10 @@ import asyncio
 import socket
 import struct
 import sys
+import time
 
-from certstream.limiter.redis import RedisSlots, Stale
+from certstream.limiter.redis import RedisSlots
+from certstream.ports import Stale
 
 
 async def call(slots: RedisSlots, port: int) -> None:
@@ -31,7 +33,8 @@ async def call(slots: RedisSlots, port: int) -> None:
 
 
 async def main(url: str, port: int, lease: float) -> None:
-    slots = RedisSlots(url, "1234", 10, lease=lease)
+    slots = RedisSlots(url, 10, clock=time.monotonic, lease=lease)
+    slots.user("1234")
 
     async def caller() -> None:
         while True:
