@@ -183,8 +183,8 @@ class Limiter(Protocol):
         """A throttle answer: nobody calls for so long."""
         ...
 
-    async def try_take(self) -> Permit | None:
-        """A slot, if one is free now. Raises Transient, with the reason, where the limiter does not answer."""
+    async def answers(self) -> None:
+        """Raises Transient, with the reason, where the limiter does not; takes nothing."""
         ...
 
     async def close(self) -> None:

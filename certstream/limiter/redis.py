@@ -135,6 +135,14 @@ class RedisSlots:
         self._frozen_until = max(self._frozen_until, self._clock() + seconds)
         self._do(self._tell())
 
+    async def answers(self) -> None:
+        """Raises LimiterAway where Redis does not let a script ask for its run_id; takes nothing."""
+        try:
+            async with asyncio.timeout(ANSWER):
+                await self._redis.eval("return redis.call('INFO', 'server')", 0)
+        except (RedisError, OSError) as error:
+            raise LimiterAway(self._why(error)) from None
+
     async def idle(self) -> None:
         """Wait until all that was taken here is given back, or its lease has been left to run out."""
         while self._later:
@@ -181,8 +189,7 @@ class RedisSlots:
         except BaseException as error:
             self._over = (over + self._over)[-100:]
             if isinstance(error, RedisError | OSError | LimiterAway):
-                # Only the kind: what the library says may quote the URL, and the URL a password.
-                reason = f"Redis at {self._place} is away ({type(error).__name__}): no call until it is back"
+                reason = self._why(error)
                 if self.away is None:
                     log.warning("limiter.away", extra={"reason": reason})
                 self.away = reason
@@ -192,3 +199,7 @@ class RedisSlots:
             log.info("limiter.back")
         self.away = None
         return bool(answer[0] == 1)
+
+    def _why(self, error: Exception) -> str:
+        """Only the kind of error: what the library says may quote what it was given, a password, too."""
+        return f"Redis at {self._place} is away ({type(error).__name__}): no call until it is back"
