@@ -18,12 +18,11 @@ from certstream.core.answers import Garbled
 from certstream.core.errors import Throttled, Transient
 from certstream.definition import topics
 from certstream.journal.topics import apply
-from certstream.limiter.redis import RedisSlots
 from certstream.service.clock import Clock
 from certstream.simulator import DEFAULT_KEY, DEFAULT_USER, Simulator, SimulatorConfig
 from certstream.web import serve
 from tests.real.kafka import Broker
-from tests.real.redis import RedisServer
+from tests.real.redis import RedisServer, known
 
 
 def config(tmp_path: Path, url: str, *, secret: str = DEFAULT_USER.secret, **changes: Any) -> Config:
@@ -276,10 +275,7 @@ async def test_without_a_folder_for_locks_it_says_so_and_goes_on(tmp_path: Path)
 async def test_a_limiter_gives_the_slot_or_is_told_as_away(tmp_path: Path) -> None:
     redis = RedisServer()
     try:
-        slots = RedisSlots(redis.url, 10, clock=Clock().boot, lease=0.1)
-        slots.user(DEFAULT_USER.uid)
-        slots.give_back(await slots.take(), used=False)  # a first use would wait for a lease
-        await slots.close()
+        await known(redis.url, DEFAULT_USER.uid)
         async with Simulator(SimulatorConfig(certificates=7)) as simulator:
             told = await found(config(tmp_path, simulator.url, limiter=redis.url))
             assert all(line.ok for line in told.values()), told

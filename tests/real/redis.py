@@ -6,6 +6,7 @@ import subprocess
 import time
 from importlib.resources import files
 
+from certstream.limiter.redis import RedisSlots
 from tests.real.kafka import free_port, listening
 
 
@@ -30,3 +31,11 @@ class RedisServer:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)
+
+
+async def known(url: str, uid: str) -> None:
+    """Make Redis know this user, all slots free: a first use would wait for a whole lease."""
+    slots = RedisSlots(url, 10, clock=time.monotonic, lease=0.05)
+    slots.user(uid)
+    slots.give_back(await slots.take(), used=False)
+    await slots.close()
