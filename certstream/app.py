@@ -7,12 +7,14 @@ from pathlib import Path
 
 from certstream.config import Account, Config
 from certstream.core.anchor import Anchor
+from certstream.core.errors import Fatal
 from certstream.core.ledger import Ledger, Settings
 from certstream.journal.kafka import KafkaJournal
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.sqlite import SqliteJournal
-from certstream.ports import Journal, Source
+from certstream.ports import Journal, Limiter, Source
 from certstream.service import group
+from certstream.service.budget import permitted
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import Entry, Ownership
@@ -72,6 +74,29 @@ def build_locks(config: Config, clock: Clock) -> Locks:
     return Locks(folder, boot=clock.boot, patience=group.TAKE_OVER)
 
 
+def build_limiters(config: Config, clock: Clock) -> dict[str, Limiter]:
+    """By budget; none where the configuration names no limiter. Raises Fatal for a password that cannot be read."""
+    limiters: dict[str, Limiter] = {}
+    for account in config.accounts:
+        add_limiter(limiters, config, account, clock)
+    return limiters
+
+
+def add_limiter(limiters: dict[str, Limiter], config: Config, account: Account, clock: Clock) -> Limiter | None:
+    """The one of an account's budget, made if it is not there yet. Raises Fatal for a password that cannot be read."""
+    if config.limiter and account.budget not in limiters:
+        from certstream.limiter.redis import RedisSlots  # half of those who start need no Redis
+
+        password = None
+        if config.limiter_password_file:
+            try:
+                password = Path(config.limiter_password_file).read_text("utf-8").strip()
+            except (OSError, UnicodeError) as error:
+                raise Fatal(f"limiter_password_file: {config.limiter_password_file} cannot be read: {error}") from None
+        limiters[account.budget] = RedisSlots(config.limiter, account.qps, password=password, clock=clock.boot)
+    return limiters.get(account.budget)
+
+
 def build_claim(account: Account, locks: Locks | None) -> Claim:
     """An account's claim to its user's calls; the credentials that its source is to use."""
     return Claim(
@@ -89,7 +114,7 @@ def build_source(account: Account, claim: Claim, ownership: Ownership | None = N
         endpoint=account.endpoint,
         credentials=claim,
         resource_group=account.resource_group or None,
-        guard=both(ownership, claim.check) if ownership is not None else claim.check,
+        guard=both(*([ownership] if ownership is not None else []), claim.check, permitted),
         proxy=account.proxy or None,
         trust_env=True,
         ca_file=account.ca_file or None,
@@ -105,14 +130,16 @@ def build(
     journal: Journal | None = None,
     source: Callable[[Account, Ownership], Source] | None = None,
     locks: Locks | None = None,
+    limiters: dict[str, Limiter] | None = None,
 ) -> Supervisor:
     """The service, ready to run. `clock`, `journal` and `source` are what a simulation puts in their places; `locks`
-    is given where accounts come later."""
+    and `limiters` (by budget) are given where accounts come later."""
     clock = clock if clock is not None else Clock()
     locks = locks if locks is not None else build_locks(config, clock)
+    limiters = limiters if limiters is not None else {}
     return Supervisor(
         journal=journal if journal is not None else build_journal(config),
-        entries=[entry(config, account, clock, locks, source) for account in config.accounts],
+        entries=[entry(config, account, clock, locks, limiters, source) for account in config.accounts],
         clock=clock,
         metrics=Metrics(),
         release=locks.release,
@@ -141,14 +168,17 @@ def entry(
     account: Account,
     clock: Clock,
     locks: Locks,
+    limiters: dict[str, Limiter],
     source: Callable[[Account, Ownership], Source] | None = None,
 ) -> Entry:
     """An account, ready to be opened. `source`: what a simulation puts in its place, which claims nothing. Raises Fatal
     as `build_source`."""
-    ownership = Ownership(clock)
+    ownership, limiter = Ownership(clock), add_limiter(limiters, config, account, clock)
     claim, made = None, source(account, ownership) if source is not None else None
     if made is None:
-        claim = build_claim(account, locks)
+        claim = build_claim(
+            account, None if limiter is not None else locks
+        )  # processes of one host share by the limiter, too
         made = build_source(account, claim, ownership)
     return Entry(
         ledger=Ledger(settings(config, account), Anchor(boot=clock.boot())),
@@ -158,4 +188,5 @@ def entry(
         qps=account.qps,
         uid=account.uid or None,
         claim=claim,
+        limiter=limiter,
     )

@@ -26,6 +26,10 @@ class Fenced(Fatal):
     """Another process owns this shard now. Stop calling; do not open it again."""
 
 
+class Stale(Transient):
+    """A slot was granted too long ago to be used: it is given back, and another one asked for."""
+
+
 class Held(Fatal):
     """Another process on this host makes the calls of the same user. None here."""
 
@@ -151,4 +155,43 @@ class Claim(Protocol):
 
     def left(self) -> float:
         """Claim everything; seconds for which a process before may still be calling. Raises Held."""
+        ...
+
+
+class Permit(Protocol):
+    """A slot of a user that was granted for one call."""
+
+    def guard(self) -> None:
+        """Right before the bytes of the call are written. Raises Stale."""
+        ...
+
+
+class Limiter(Protocol):
+    """The slots of one user, shared with whoever asks the same limiter for the same user, on any host."""
+
+    away: str | None
+    """why nobody may call now, if so"""
+
+    def user(self, uid: str) -> None:
+        """Whose slots these are; before it is known none is granted. Raises Fatal for a second user."""
+        ...
+
+    async def take(self) -> Permit:
+        """Wait for a slot, also while the limiter is away. Whoever takes one gives it back."""
+        ...
+
+    def give_back(self, permit: Permit, *, used: bool) -> None:
+        """The call is over: answered, aborted for good, or (not `used`) nothing of it was written."""
+        ...
+
+    def freeze(self, seconds: float) -> None:
+        """A throttle answer: nobody calls for so long."""
+        ...
+
+    async def answers(self) -> None:
+        """Raises Transient, with the reason, where the limiter does not; takes nothing."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what can be given back, within a moment."""
         ...

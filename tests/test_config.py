@@ -134,9 +134,21 @@ def test_two_installations_on_one_cluster_do_not_fence_each_other(tmp_path: Path
 ACCOUNT = "[[accounts]]\n"
 NAME = "1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit"
 URL = "https://host[:port]; http:// on loopback only, or with insecure = true"
+REDIS = "redis://[user@]host[:port][/number], or rediss:// for TLS"
 
 BAD = [
     (f"{ACCOUNT}qps = 11", "accounts[0].qps: 11 is not allowed; 1 to 10"),
+    ("limiter = 'localhost:6379'", f"limiter: 'localhost:6379' is not allowed; {REDIS}"),
+    ("limiter = 'redis://'", f"limiter: 'redis://' is not allowed; {REDIS}"),
+    ("limiter = 'redis://h:70000'", f"limiter: 'redis://h:70000' is not allowed; {REDIS}"),
+    ("limiter = 'redis://h/0?socket_timeout=9'", f"limiter: 'redis://h/0?socket_timeout=9' is not allowed; {REDIS}"),
+    (
+        "limiter = 'redis://u:hush@h'",
+        "limiter: a password does not belong into this file; name the file that holds it: ",
+    ),
+    ("limiter = 'http://u:hu/sh@h'", f"limiter: 'http://…@h' is not allowed; {REDIS}"),
+    ("limiter_password_file = 'certstream.toml'", "limiter_password_file: it needs limiter"),
+    ("limiter_password = 'hush'", "name that: limiter_password_file"),
     (f"{ACCOUNT}qps = 0", "accounts[0].qps: 0 is not allowed; 1 to 10"),
     (f"{ACCOUNT}qps = true", "accounts[0].qps: true is not allowed; 1 to 10"),
     (f'{ACCOUNT}qps = "many"', "accounts[0].qps: 'many' is not allowed; 1 to 10"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,9 @@ from certstream.cli.lines import safe
 from certstream.cli.options import ConfigFile, default_file
 from certstream.cli.trials import CheckLine, tried
 from certstream.config import Account, Config, ConfigError, load
-from certstream.core.errors import CertstreamError
+from certstream.core.errors import CertstreamError, Fatal
 from certstream.core.pacing import SECOND
-from certstream.ports import Held
+from certstream.ports import Held, Limiter
 from certstream.service.budget import Budget
 from certstream.service.clock import Clock
 
@@ -71,7 +72,7 @@ def _print(console: Console, line: CheckLine) -> None:
 
 async def lines(config: Config) -> AsyncIterator[CheckLine]:
     """Try one thing after the other; nothing that fails keeps the others from being tried."""
-    from certstream.app import build_locks
+    from certstream.app import build_limiters, build_locks
 
     service = await running_service(config)
     if config.brokers:
@@ -84,7 +85,19 @@ async def lines(config: Config) -> AsyncIterator[CheckLine]:
             yield CheckLine("journal", True, f"{config.journal_path}: process {error.process} writes it; left alone")
             service = service or Service(f"process {error.process}", {})
     clock = Clock()
-    budgets = {account.budget: Budget(account.qps, clock=clock) for account in config.accounts}
+    try:
+        limiters = build_limiters(config, clock)
+    except CertstreamError as error:
+        yield CheckLine("limiter", False, str(error))
+        return
+    away = False
+    if limiters:
+        yield (line := await tried("limiter", trials.limiter(limiters.values())))
+        away = not line.ok
+    budgets = {
+        account.budget: Budget(account.qps, clock=clock, limiter=limiters.get(account.budget))
+        for account in config.accounts
+    }
     users = {account.name: account.uid for account in config.accounts if account.uid}
     locks = build_locks(config, clock)
     try:
@@ -92,16 +105,18 @@ async def lines(config: Config) -> AsyncIterator[CheckLine]:
             if service is not None and (account.name in service.accounts or not service.accounts):
                 yield _told(account, service)
             else:
-                async for line in _called(account, budgets[account.budget], users, locks):
+                paced = Paced(budgets[account.budget], limiters.get(account.budget), away)
+                async for line in _called(account, paced, users, None if limiters else locks):
                     yield line
     finally:
+        await asyncio.gather(*(budget.close() for budget in budgets.values()))
         locks.release(clock.boot() + SECOND)  # no call is under way
-    if locks.unusable is not None:
+    if locks.unusable is not None and not limiters:
         yield CheckLine(
             "lock_dir", True, f"not used, so that nothing shows who else makes these calls: {locks.unusable}"
         )
     if len(config.accounts) > 1:
-        yield await tried("budgets", trials.budgets(config.accounts, users))
+        yield await tried("budgets", trials.budgets(config.accounts, users, limiter=bool(limiters)))
 
 
 def _told(account: Account, service: Service) -> CheckLine:
@@ -115,7 +130,26 @@ def _told(account: Account, service: Service) -> CheckLine:
     return CheckLine(name, good, f"not called, for {service.name} polls it, and says: {state.get('state')}{why}")
 
 
-async def _called(account: Account, budget: Budget, users: dict[str, str], locks: Locks) -> AsyncIterator[CheckLine]:
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """What gives the slots of an account. `away`: the limiter does not answer."""
+
+    budget: Budget
+    limiter: Limiter | None
+    away: bool
+
+    def user(self, uid: str | None) -> str | None:
+        """The user is known, or not; gives why no slot can be had, if so. Raises Fatal for two users of one budget."""
+        if self.limiter is None:
+            return None
+        if uid is not None:
+            self.limiter.user(uid)
+        return "the limiter does not answer" if self.away else self.limiter.away
+
+
+async def _called(
+    account: Account, paced: Paced, users: dict[str, str], locks: Locks | None
+) -> AsyncIterator[CheckLine]:
     from certstream.app import build_claim, build_source
 
     name = f"account {account.name}"
@@ -133,11 +167,16 @@ async def _called(account: Account, budget: Budget, users: dict[str, str], locks
             yield await tried(f"{name}, user", trials.user(account, source, users))
             if account.name in users:
                 claim.user(users[account.name])
-            budget.hold(max(claim.left(), budget.held(), 0.0))
-            yield await tried(f"{name}, permission and endpoint", trials.listing(account, source, budget))
+            if (why := paced.user(users.get(account.name))) is not None:
+                yield CheckLine(f"{name}, permission and endpoint", False, f"not tried: {why}")
+                return
+            paced.budget.hold(max(claim.left(), paced.budget.held(), 0.0))
+            yield await tried(f"{name}, permission and endpoint", trials.listing(account, source, paced.budget))
         else:
             yield CheckLine(f"{name}, permission and endpoint", False, "not tried, for there are no credentials")
     except Held as error:
         yield CheckLine(name, True, f"not called: {error}")
+    except Fatal as error:
+        yield CheckLine(f"{name}, permission and endpoint", False, str(error))
     finally:
         await source.close()

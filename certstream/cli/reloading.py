@@ -12,7 +12,7 @@ from certstream import app
 from certstream.config import Account, Config
 from certstream.core.errors import CertstreamError, Fatal
 from certstream.core.sharding import refuse_two_budgets
-from certstream.ports import Fenced
+from certstream.ports import Fenced, Limiter
 from certstream.service.supervisor import Supervisor
 from certstream.service.working import Change
 from certstream.source.locks import Locks
@@ -21,7 +21,7 @@ log = logging.getLogger("certstream")
 
 SETTLED = 0.5
 """Seconds between two readings that must be the same: a file may still be being written."""
-_FIXED = ("journal", "topic_prefix", "lock_dir", "http", "kafka")
+_FIXED = ("journal", "topic_prefix", "lock_dir", "limiter", "limiter_password_file", "http", "kafka")
 """Keys that need a restart."""
 _PACE = ("page_size", "sweep_every", "probe_every", "qps", "staleness", "uid")
 """Keys of an account that leave its source as it is."""
@@ -30,8 +30,16 @@ _PACE = ("page_size", "sweep_every", "probe_every", "qps", "staleness", "uid")
 class Reloading:
     """`run` beside the service; `asked` is set by the signal. `read` reads the configuration."""
 
-    def __init__(self, supervisor: Supervisor, config: Config, read: Callable[[], Config], locks: Locks) -> None:
-        self._supervisor, self._config, self._read, self._locks = supervisor, config, read, locks
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        config: Config,
+        read: Callable[[], Config],
+        locks: Locks,
+        limiters: dict[str, Limiter],
+    ) -> None:
+        self._supervisor, self._config, self._read = supervisor, config, read
+        self._locks, self._limiters = locks, limiters
         self._accounts = {account.name: account for account in config.accounts}
         self._globals = {account.name: config for account in config.accounts}
         self.asked = asyncio.Event()
@@ -83,16 +91,22 @@ class Reloading:
         supervisor, old = self._supervisor, self._accounts.get(account.name)
         before = self._globals.get(account.name)
         if old is None or before is None:
-            await supervisor.add(app.entry(new, account, supervisor.clock, self._locks))
+            await supervisor.add(app.entry(self._fixed(new), account, supervisor.clock, self._locks, self._limiters))
         elif old != account or (new.thresholds, new.pem) != (before.thresholds, before.pem):
             entry = supervisor.entry(account.name)
             assert entry is not None, "what is in force is watched"
             same = old.model_copy(update={key: getattr(account, key) for key in _PACE}) == account
             settings, pace, uid = app.settings(new, account), app.pace(account), account.uid or None
-            claim = None if same else app.build_claim(account, self._locks)
+            if entry.limiter is not None and account.qps != old.qps:
+                raise Fatal("qps needs a restart where hosts share calls by a limiter: it stays as it was")
+            claim = None if same else app.build_claim(account, self._locks if entry.limiter is None else None)
             source = app.build_source(account, claim, entry.ownership) if claim is not None else None
             await supervisor.change(account.name, Change(settings, pace, account.qps, uid, source, claim))
         self._accounts[account.name], self._globals[account.name] = account, new
+
+    def _fixed(self, new: Config) -> Config:
+        """The new configuration with the limiter that is in force."""
+        return new.model_copy(update={key: getattr(self._config, key) for key in ("limiter", "limiter_password_file")})
 
 
 @contextmanager

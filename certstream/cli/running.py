@@ -90,8 +90,8 @@ async def serve_until(
             raise Held(f"{other.name} polls {', '.join(shared)} and holds the calls; stop it, or leave the sweep to it")
     make_folder(config)
     clock = Clock()
-    locks = app.build_locks(config, clock)
-    supervisor = app.build(config, clock=clock, locks=locks)
+    locks, limiters = app.build_locks(config, clock), app.build_limiters(config, clock)
+    supervisor = app.build(config, clock=clock, locks=locks, limiters=limiters)
     async with AsyncExitStack() as stack:
         if config.http.listen and not once:
             status, registry = supervisor.status, supervisor.metrics.registry
@@ -107,7 +107,7 @@ async def serve_until(
             log.info("http.listening", extra={"address": address})
         beside = None
         if read is not None:
-            reloading = Reloading(supervisor, config, read, locks)
+            reloading = Reloading(supervisor, config, read, locks, limiters)
             stack.enter_context(reload_on_hangup(reloading.asked))
             beside = reloading.run
         complete = await _bounded(supervisor.run(stop, once=once, beside=beside), stop)

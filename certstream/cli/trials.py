@@ -17,7 +17,7 @@ from certstream.core.answers import Answer
 from certstream.core.errors import CertstreamError, Fatal
 from certstream.core.sharding import refuse_two_budgets
 from certstream.core.wire import STATE, Put
-from certstream.ports import Source
+from certstream.ports import Limiter, Source
 from certstream.service.budget import Budget, Urgency
 
 if TYPE_CHECKING:
@@ -141,6 +141,13 @@ async def sqlite(config: Config) -> str:
     return f"{path}: " + ("can be made, locked and written" if new else "was locked, and a transaction committed")
 
 
+async def limiter(slots: Iterable[Limiter]) -> str:
+    """Whether Redis answers scripts. Takes no slot."""
+    for one in slots:
+        await one.answers()
+    return "Redis answers; each call is made in a slot of its user that it gives"
+
+
 async def credentials(account: Account, keys: Credentials) -> str:
     """Whether there are any; whose they are comes after."""
     url = account.sts_endpoint or _ALIBABAS
@@ -159,10 +166,12 @@ async def user(account: Account, source: Source, users: dict[str, str]) -> str:
     return f"the key belongs to user {uid}"
 
 
-async def budgets(accounts: Iterable[Account], users: Mapping[str, str]) -> str:
+async def budgets(accounts: Iterable[Account], users: Mapping[str, str], *, limiter: bool) -> str:
     """`run` refuses one user under two budgets, or with two `qps`. `users`: account to UID, as far as known."""
-    refuse_two_budgets((one.name, one.budget, one.qps, users.get(one.name), None) for one in accounts)
-    return "accounts of one user share a budget, as far as users are known"
+    refuse_two_budgets(
+        ((one.name, one.budget, one.qps, users.get(one.name), None) for one in accounts), limiter=limiter
+    )
+    return f"accounts of one user share {'its calls' if limiter else 'a budget'}, as far as users are known"
 
 
 async def listing(account: Account, source: Source, budget: Budget) -> str:

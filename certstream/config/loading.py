@@ -120,7 +120,7 @@ def _from_directory(data: Any, directory: Path) -> None:
 
 
 def _missing_files(config: Config) -> list[tuple[Where, str]]:
-    sections: list[tuple[Where, BaseModel]] = [(("http",), config.http), (("kafka",), config.kafka)]
+    sections: list[tuple[Where, BaseModel]] = [((), config), (("http",), config.http), (("kafka",), config.kafka)]
     for n, account in enumerate(config.accounts):
         sections += [(("accounts", n), account), (("accounts", n, "credentials"), account.credentials)]
     missing: list[tuple[Where, str]] = [

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from certstream.config.values import (
+    LIMITER_ALLOWED,
     NAME,
     NAME_ALLOWED,
     PREFIX,
@@ -23,6 +24,7 @@ from certstream.config.values import (
     Count,
     Endpoint,
     JournalUrl,
+    Limiter,
     Listen,
     Name,
     Proxy,
@@ -195,6 +197,10 @@ class Config(Section):
         "a path; empty: /dev/shm, else /tmp",
         "where processes of this host see who makes a user's calls; the same for all of them",
     )
+    limiter: Limiter = setting(
+        "", LIMITER_ALLOWED, "the Redis through which several hosts share users' calls; empty: this process alone"
+    )
+    limiter_password_file: str = setting("", "a path; only with limiter", "the file that holds the password of Redis")
     http: Http = Field(Http())
     accounts: tuple[Account, ...] = Field((Account(),))
     kafka: Kafka = Field(Kafka())
@@ -221,6 +227,12 @@ class Config(Section):
         if isinstance(kafka, dict) and good and kafka.get("transactional_id_prefix", "") == "":
             return {**data, "kafka": {**kafka, "transactional_id_prefix": prefix.rstrip(".-_") or "certstream"}}
         return data
+
+    @model_validator(mode="after")
+    def _password_of_something(self) -> Config:
+        if self.limiter_password_file and not self.limiter:
+            raise ValueError("limiter_password_file: it needs limiter")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Config:

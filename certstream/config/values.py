@@ -131,6 +131,19 @@ def _is_journal(value: str) -> str:
     raise ValueError
 
 
+def _is_limiter(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.password is not None:
+        raise ValueError(
+            "a password does not belong into this file; name the file that holds it: limiter_password_file"
+        )
+    extra = not re.fullmatch(r"(?:/[0-9]{0,4})?", parts.path) or parts.query or parts.fragment or "," in value
+    good = parts.scheme in ("redis", "rediss") and _HOST.fullmatch(parts.hostname or "") and not extra
+    if value and (not good or _port(value) in (-1, 0)):
+        raise ValueError
+    return value
+
+
 Seconds = Annotated[float, BeforeValidator(_duration)]
 Count = Annotated[int, BeforeValidator(_no_boolean)]
 Name = Annotated[str, _matches(NAME)]
@@ -138,11 +151,23 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Url = Annotated[str, AfterValidator(_is_url)]
 Endpoint = Annotated[str, AfterValidator(_is_endpoint)]
 NAME_ALLOWED = "1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit"
-FILES = frozenset({"token_file", "password_file", "ca_file", "cert_file", "key_file", "access_key_secret_file"})
+FILES = frozenset(
+    {
+        "token_file",
+        "password_file",
+        "limiter_password_file",
+        "ca_file",
+        "cert_file",
+        "key_file",
+        "access_key_secret_file",
+    }
+)
 """Keys that name a file: relative to the configuration's directory."""
 FOLDERS = frozenset({"lock_dir"})
 """Keys that name a folder: relative as those are."""
 URL_ALLOWED = "https://host[:port]; http:// on loopback only, or with insecure = true"
+LIMITER_ALLOWED = "redis://[user@]host[:port][/number], or rediss:// for TLS"
+Limiter = Annotated[str, AfterValidator(_is_limiter)]
 Proxy = Annotated[str, AfterValidator(_is_proxy)]
 Listen = Annotated[str, AfterValidator(_is_listen)]
 Role = Annotated[str, AfterValidator(_is_role)]

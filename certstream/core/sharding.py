@@ -34,20 +34,31 @@ def shard_of(budget: str, partitions: int) -> int:
     return (murmur2(budget.encode()) & 0x7FFFFFFF) % partitions
 
 
-def refuse_two_budgets(accounts: Iterable[tuple[str, str, int, str | None, str | None]]) -> None:
+def refuse_two_budgets(
+    accounts: Iterable[tuple[str, str, int, str | None, str | None]], *, limiter: bool = False
+) -> None:
     """`accounts`: name, budget, qps, UID and access key as far as they are known. Raises Fatal where one user has
-    several budgets, or several `qps`."""
+    several budgets, or several `qps`. With a limiter a user's budgets share its slots; but a
+    budget has one user."""
     first: dict[tuple[str, str], tuple[str, str, int]] = {}
+    users: dict[str, tuple[str, str]] = {}
     for name, budget, qps, uid, key in accounts:
+        if limiter and uid is not None:
+            other, user = users.setdefault(budget, (name, uid))
+            if user != uid:
+                raise Fatal(
+                    f"accounts {other} and {name} share the budget {budget}, but are two users (UID {user} and {uid}): "
+                    f"with a `limiter` give each its own `budget`"
+                )
         for kind, value in (("budget", budget), ("uid", uid), ("key", key)):
             if value is None:
                 continue
             other, shared, pace = first.setdefault((kind, value), (name, budget, qps))
             who = {"budget": f"budget {value}", "uid": f"UID {value}", "key": "the same access key or role"}[kind]
-            if shared != budget:
+            if shared != budget and not limiter:
                 raise Fatal(
                     f"accounts {other} and {name} are one user ({who}), whose ten calls a second they must share: "
-                    f"give both the same `budget`"
+                    f"give both the same `budget` (or set `limiter`)"
                 )
             if pace != qps:
                 raise Fatal(

@@ -6,16 +6,24 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from enum import IntEnum
-from typing import TypeVar
 
 from certstream.core.answers import Answer
 from certstream.core.backoff import full_jitter
 from certstream.core.errors import Throttled
 from certstream.core.pacing import SECOND, RoundTrip, Slots
+from certstream.ports import Limiter, Permit, Stale
 from certstream.service.clock import Clock
 
-T = TypeVar("T")
+_PERMIT: ContextVar[Permit | None] = ContextVar("permit", default=None)
+
+
+def permitted() -> None:
+    """A guard of the call that is under way here: does its slot still count on other hosts? Raises Stale."""
+    if (permit := _PERMIT.get()) is not None:
+        permit.guard()
+
 
 ENDLESS = 3
 """Silences without a good answer between them: it is not over because the last one has ended."""
@@ -86,15 +94,21 @@ class Share:
 
 
 class Budget:
-    """Slots and those who wait for one. Every call to the certificate service goes through `call`."""
+    """Slots and those who wait for one. Every call to the certificate service goes through `call`.
 
-    def __init__(self, qps: int, *, clock: Clock, free_at: float = 0.0) -> None:
+    With a limiter a call needs one of its slots, too. Who is most urgent when it comes is who gets it; so one request
+    for it is under way at a time, whatever waits here.
+    """
+
+    def __init__(self, qps: int, *, clock: Clock, free_at: float = 0.0, limiter: Limiter | None = None) -> None:
         self._slots = Slots(qps, free_at=free_at)
+        self._limiter = limiter
+        self._asking: asyncio.Task[None] | None = None
         self._clock = clock
         self._trip = RoundTrip()
         self._share = Share(qps, clock=clock)
         self._order = itertools.count()
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, asyncio.Future[Permit | None]]] = []
         self._next_sweep = self._next = 0.0
         self._throttled = 0
         self._silences = 0
@@ -104,9 +118,13 @@ class Budget:
 
     async def call(self, urgency: Urgency, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Make one call when its turn comes. Raises what `ask` raises; a throttle answer freezes the budget."""
-        await self._turn(urgency)
+        permit = await self._turn(urgency)
+        token, used = _PERMIT.set(permit), True
         try:
             answer = await ask()
+        except Stale:
+            used = False
+            raise
         except Throttled as error:
             self._freeze(error.retry_after)
             raise
@@ -115,7 +133,20 @@ class Budget:
             self._trip.measured(answer.sent, answer.received)
             return answer
         finally:
-            self._give_back(self._clock.monotonic())
+            _PERMIT.reset(token)
+            self._give_back(permit, used=used)
+
+    def away(self) -> str | None:
+        """Why the limiter lets nobody call, if so."""
+        return self._limiter.away if self._limiter is not None else None
+
+    async def close(self) -> None:
+        """No call any more. What the limiter granted goes back to it."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait((self._asking,))
+        if self._limiter is not None:
+            await self._limiter.close()
 
     def resize(self, qps: int) -> None:
         """Another number of calls a second from now on."""
@@ -148,29 +179,59 @@ class Budget:
         wait = retry_after if retry_after is not None else full_jitter(self._throttled, self._clock.random.random())
         self.frozen_until = self._clock.monotonic() + max(wait, 0.1)
         self._slots.freeze(self.frozen_until)
+        if self._limiter is not None:
+            self._limiter.freeze(max(wait, 0.1))
         self._silences += self._share.cut(self.frozen_until)
 
-    async def _turn(self, urgency: Urgency) -> None:
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _turn(self, urgency: Urgency) -> Permit | None:
+        granted: asyncio.Future[Permit | None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (urgency, next(self._order), granted))
         self._grant()
         try:
-            await granted
+            return await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled():
-                self._give_back(self._clock.monotonic() - SECOND)  # taken, never used
+                self._give_back(granted.result(), used=False)
             raise
 
-    def _give_back(self, answered: float) -> None:
-        self._slots.give_back(answered)
+    def _give_back(self, permit: Permit | None, *, used: bool) -> None:
+        self._slots.give_back(self._clock.monotonic() - (0.0 if used else SECOND))
+        if permit is not None and self._limiter is not None:
+            self._limiter.give_back(permit, used=used)
         self._grant()
+
+    async def _ask(self, limiter: Limiter) -> None:
+        """A slot is free here: wait for one of the limiter's, and give both to who is most urgent by then."""
+        try:
+            permit = await limiter.take()
+        except BaseException:
+            self._slots.give_back(self._clock.monotonic() - SECOND)
+            raise
+        finally:
+            self._asking = None
+        while self._waiting and self._waiting[0][2].done():
+            heapq.heappop(self._waiting)
+        if self._waiting:
+            self._hand(permit)
+            self._grant()
+        else:
+            self._give_back(permit, used=False)
+
+    def _hand(self, permit: Permit | None) -> None:
+        """The most urgent one may call."""
+        urgency, _, granted = heapq.heappop(self._waiting)
+        now = self._clock.monotonic()
+        self._next = now + self._share.gap()
+        if urgency is Urgency.SWEEP:
+            self._next_sweep = max(self._next_sweep, now - 0.05) + self._trip.gap(self._slots.qps)
+        granted.set_result(permit)
 
     def _grant(self) -> None:
         """Give slots to those who wait, most urgent first; come back when the next one is free."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._waiting:
+        while self._waiting and self._asking is None:
             urgency, _, granted = self._waiting[0]
             if granted.done():
                 heapq.heappop(self._waiting)
@@ -178,11 +239,10 @@ class Budget:
             now = self._clock.monotonic()
             wait = max(self._next_sweep if urgency is Urgency.SWEEP else 0.0, self._next) - now
             if wait <= 0 and self._slots.take(now):
-                heapq.heappop(self._waiting)
-                self._next = now + self._share.gap()
-                if urgency is Urgency.SWEEP:
-                    self._next_sweep = max(self._next_sweep, now - 0.05) + self._trip.gap(self._slots.qps)
-                granted.set_result(None)
+                if self._limiter is None:
+                    self._hand(None)
+                else:
+                    self._asking = asyncio.get_running_loop().create_task(self._ask(self._limiter))
                 continue
             wait = max(wait, self._slots.next_free() - now)
             if wait != float("inf"):

@@ -87,7 +87,7 @@ class Group:
         """The parts of an account of this shard; its loops are the caller's. Raises Held."""
         name = entry.ledger.settings.budget
         if name not in self.budgets:
-            budget = self.budgets[name] = Budget(self._qps(name), clock=self.clock)
+            budget = self.budgets[name] = Budget(self._qps(name), clock=self.clock, limiter=entry.limiter)
             taken = self.shard.opened.previous and not self.shard.opened.released
             if taken and self.clock.monotonic() < self.opened + TAKE_OVER:
                 log.info("take-over", extra={"budget": name, "seconds": TAKE_OVER})

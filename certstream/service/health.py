@@ -71,8 +71,8 @@ class Health:
         held = self._budget.held()
         if held > 0:
             return f"taking over from an owner before, whose last calls may still count: {held:.0f} s left"
-        cause = f": {self._calls.failing}" if self._calls.failing else ""
-        return f"no call has had a good answer yet{cause}"
+        cause = self._budget.away() or self._calls.failing
+        return "no call has had a good answer yet" + (f": {cause}" if cause else "")
 
     def _judge(self) -> tuple[str, str | None]:
         poller, head = self._poller, self._poller.ledger.head
@@ -84,7 +84,7 @@ class Health:
             return "throttled", CONTESTED
         now = self._clock.monotonic()
         if now - (self._calls.answered if self._calls.answered is not None else self._started) > BLIND:
-            cause = self._calls.failing or self._writer.trouble or "no call was made"
+            cause = self._budget.away() or self._calls.failing or self._writer.trouble or "no call was made"
             return "blind", f"no good answer came for a minute: {cause}"
         if poller.gaps.blind:
             return "blind", poller.gaps.note

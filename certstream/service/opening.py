@@ -16,7 +16,7 @@ from certstream.core.events import key_of
 from certstream.core.ledger import Ledger, adopt, begin
 from certstream.core.rows import Head, encode
 from certstream.core.wire import ACCOUNTS, STATE, Put
-from certstream.ports import Claim, Journal, JournalAway, JournalDoubt, Shard, Source
+from certstream.ports import Claim, Journal, JournalAway, JournalDoubt, Limiter, Shard, Source
 from certstream.service import users
 from certstream.service.clock import Clock
 from certstream.service.poller import Pace
@@ -49,7 +49,7 @@ class Ownership:
 @dataclass(slots=True, eq=False)
 class Entry:
     """One configured account, built by `app`. `uid`: from the configuration, or None. `unanswered`: STS was asked whose
-    the key is, and has not said it yet."""
+    the key is, and has not said it yet. `limiter`: one for a budget, where other hosts share its user."""
 
     ledger: Ledger
     source: Source
@@ -59,6 +59,7 @@ class Entry:
     uid: str | None
     claim: Claim | None = None
     unanswered: bool = False
+    limiter: Limiter | None = None
 
 
 async def identify(entries: Sequence[Entry], *, again: bool = False) -> list[Entry]:
@@ -117,17 +118,20 @@ async def identify_later(
 
 
 def refuse_two_budgets(entries: Sequence[Entry]) -> None:
-    """Raises Fatal for entries of one user, or of one key, under several budgets or of several `qps`, as far as their
-    users are known: by the configuration or STS, else by their histories."""
+    """Raises Fatal for entries of one user, or of one key, under several budgets (unless a limiter joins these) or of
+    several `qps`, as far as their users are known: by the configuration or STS, else by their histories."""
     sharding.refuse_two_budgets(
         (
-            entry.ledger.name,
-            entry.ledger.settings.budget,
-            entry.qps,
-            users.known(entry),
-            entry.claim.key if entry.claim is not None else None,
-        )
-        for entry in entries
+            (
+                entry.ledger.name,
+                entry.ledger.settings.budget,
+                entry.qps,
+                users.known(entry),
+                entry.claim.key if entry.claim is not None else None,
+            )
+            for entry in entries
+        ),
+        limiter=any(entry.limiter is not None for entry in entries),
     )
     users.settle(entries)
 

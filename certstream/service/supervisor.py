@@ -58,9 +58,12 @@ class Supervisor:
         calls this process makes, or is about to make."""
         accounts = {entry.ledger.name: self._tell(entry) for entry in self.entries}
         trouble = self._away or next(filter(None, (one.writer.ails() for one in self._groups.values())), None)
-        journal = {"state": "away", "reason": trouble} if trouble else {"state": "ok"}
         configuration = {"state": "refused" if self.refused else "ok", "reasons": list(self.refused)}
-        return {"accounts": accounts, "journal": journal, "configuration": configuration}
+        told: dict[str, Any] = {"accounts": accounts, "journal": _state(trouble), "configuration": configuration}
+        limiters = [entry.limiter for entry in self.entries if entry.limiter is not None]
+        if limiters:
+            told["limiter"] = _state(next(filter(None, (one.away for one in limiters)), None))
+        return told
 
     def entry(self, account: str) -> Entry | None:
         """A watched account's; None where there is no such one."""
@@ -104,7 +107,9 @@ class Supervisor:
             opened = await unless(stop, self._open(), within=FINISH)
             return True if opened is None else await self._serve(stop, once=once, beside=beside)
         finally:
-            await asyncio.gather(*(entry.source.close() for entry in self.entries), return_exceptions=True)
+            closing = [entry.source.close() for entry in self.entries]
+            closing += [budget.close() for group in self._groups.values() for budget in group.budgets.values()]
+            await asyncio.gather(*closing, return_exceptions=True)
             await self.journal.close()
             quiet = all(group.idle() for group in self._groups.values())
             self.release(self.clock.boot() if quiet else None)
@@ -286,3 +291,7 @@ class Supervisor:
                 return True
             await asyncio.sleep(0.05)
         return False
+
+
+def _state(trouble: str | None) -> dict[str, str]:
+    return {"state": "away", "reason": trouble} if trouble else {"state": "ok"}

@@ -40,9 +40,12 @@ def claim(entries: Iterable[Entry]) -> None:
 def settle(entries: Sequence[Entry]) -> None:
     """What is known of the users by now, their histories' word included, counts from the next call on."""
     for entry in entries:
-        if entry.claim is not None and (uid := known(entry)) is not None:
-            entry.claim.user(uid)
-    _let_unknown_wait(entries)
+        if (uid := known(entry)) is not None:
+            if entry.claim is not None:
+                entry.claim.user(uid)
+            if entry.limiter is not None:
+                entry.limiter.user(uid)
+    _let_unknown_wait(entry for entry in entries if entry.limiter is None)  # a limiter waits for the user by itself
 
 
 def known(entry: Entry) -> str | None:
@@ -50,9 +53,10 @@ def known(entry: Entry) -> str | None:
     return entry.uid or (entry.ledger.head.uid if entry.ledger.head is not None else None)
 
 
-def _let_unknown_wait(entries: Sequence[Entry]) -> None:
+def _let_unknown_wait(entries: Iterable[Entry]) -> None:
     """An account whose STS did not answer may be the user of any other budget of its world: two budgets of one user
     would be twenty calls a second. Where STS is not asked at all, different keys are taken for different users."""
+    entries = list(entries)
     accounts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for entry in entries:
         if entry.claim is not None:

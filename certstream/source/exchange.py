@@ -133,8 +133,12 @@ class _Connector(aiohttp.TCPConnector):
                 raise aiohttp.ServerDisconnectedError
             attempt.connection = transport, self._behind(transport)
             attempt.clear()
-        except BaseException:
-            connection.close()
+        except Exception:
+            if attempt.refusal is None:
+                connection.close()
+            else:  # nothing was written: who asks again soon (a slot was too old) finds it connected
+                attempt.connection = None
+                connection.release()
             raise
         return connection
 

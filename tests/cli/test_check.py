@@ -22,6 +22,7 @@ from certstream.service.clock import Clock
 from certstream.simulator import DEFAULT_KEY, DEFAULT_USER, Simulator, SimulatorConfig
 from certstream.web import serve
 from tests.real.kafka import Broker
+from tests.real.redis import RedisServer, known
 
 
 def config(tmp_path: Path, url: str, *, secret: str = DEFAULT_USER.secret, **changes: Any) -> Config:
@@ -269,6 +270,34 @@ async def test_without_a_folder_for_locks_it_says_so_and_goes_on(tmp_path: Path)
         told = await found(config(tmp_path, simulator.url, lock_dir=f"{tmp_path}/file"))
     assert all(line.ok for line in told.values())
     assert "nothing shows who else makes these calls" in told["lock_dir"].text
+
+
+async def test_a_limiter_gives_the_slot_or_is_told_as_away(tmp_path: Path) -> None:
+    redis = RedisServer()
+    try:
+        await known(redis.url, DEFAULT_USER.uid)
+        async with Simulator(SimulatorConfig(certificates=7)) as simulator:
+            told = await found(config(tmp_path, simulator.url, limiter=redis.url))
+            assert all(line.ok for line in told.values()), told
+            assert "lists 7 certificates" in told[LISTING].text
+            redis.kill()
+            told = await found(config(tmp_path, simulator.url, limiter=redis.url))
+            assert [told["limiter"].ok, told[USER].ok, told[LISTING].ok] == [False, True, False]
+            assert "away" in told["limiter"].text
+            assert simulator.calls == 4 - 1, "without a slot no call"
+    finally:
+        redis.kill()
+
+
+async def test_a_user_who_is_not_known_gets_no_slot_of_a_limiter(tmp_path: Path) -> None:
+    redis = RedisServer()
+    try:
+        async with Simulator() as simulator:
+            told = await found(config(tmp_path, simulator.url, limiter=redis.url, sts_endpoint=""))
+            assert "the limiter counts by user" in told[LISTING].text
+            assert simulator.calls == 0
+    finally:
+        redis.kill()
 
 
 async def test_an_embedded_journal_in_use_is_left_alone_and_so_is_its_account(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Slots that several hosts share: adapters of the limiter. Redis is the only one."""

@@ -1,0 +1,1 @@
+"""The slots in Redis, on a real redis-server."""
