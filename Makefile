@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka toxiproxy verify-main verify-shuffled simulate sweeps mutants chaos pacing soak bench bench-journal lock format \
-	clean help
+.PHONY: demo test check kafka toxiproxy verify-main verify-shuffled simulate sweeps mutants chaos pacing soak bench \
+	bench-journal pacing-redis lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -59,6 +59,9 @@ chaos: kafka toxiproxy  ## an hour of kill -9 and faults on three real brokers, 
 
 pacing: toxiproxy  ## never eleven over real sockets: a delaying proxy, a thousand SIGSTOPs
 	@$(BIN)/python -m tests.pacing $(ARGS)
+
+pacing-redis: $(VENV)/dev.stamp  ## never eleven of four processes that share a real Redis, which is hurt
+	@$(BIN)/python -m tests.limiter $(ARGS)
 
 soak: kafka  ## half an hour on a real Kafka: memory, file handles, threads, tasks and lag stay flat, as a chart
 	@$(BIN)/python -m tests.soak $(ARGS)

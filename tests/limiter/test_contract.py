@@ -14,10 +14,11 @@ from certstream.limiter.redis import FRESH, LimiterAway, RedisSlots
 from certstream.ports import Stale
 from tests.limiter import contract
 from tests.limiter.contract import InProcess, InRedis, Limiting, all_free
+from tests.limiter.four import UID, step_clock
 from tests.real.redis import RedisServer, known
 
 Clause = Callable[[Limiting], Awaitable[None]]
-KEY = "certstream:slots:{1234}"
+KEY = f"certstream:slots:{{{UID}}}"
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +33,9 @@ async def slots(redis: RedisServer) -> AsyncIterator[RedisSlots]:
     """All ten are free."""
     async with Redis.from_url(redis.url) as client:
         await client.flushall()
-    await known(redis.url, "1234")
+    await known(redis.url, UID)
     slots = RedisSlots(redis.url, 10, clock=time.monotonic)
-    slots.user("1234")
+    slots.user(UID)
     yield slots
     await slots.close()
 
@@ -58,7 +59,7 @@ async def test_in_redis(clause: Clause, slots: RedisSlots) -> None:
 
 async def test_in_redis_others_share_them(slots: RedisSlots, redis: RedisServer) -> None:
     other = RedisSlots(redis.url, 10, clock=time.monotonic)
-    other.user("1234")
+    other.user(UID)
     assert len(await all_free(InRedis(slots))) == 10
     assert await other.try_take() is None
     slots.freeze(5)
@@ -69,14 +70,10 @@ async def test_in_redis_others_share_them(slots: RedisSlots, redis: RedisServer)
     await other.close()
 
 
-@pytest.mark.parametrize("step", [-3_600_000, -2500, 2500, 3_600_000])
-async def test_a_step_of_its_clock_frees_nothing(slots: RedisSlots, redis: RedisServer, step: int) -> None:
-    """To shift all that it has noted is to step its clock the other way."""
+@pytest.mark.parametrize("seconds", [-3600, -2.5, 2.5, 3600])
+async def test_a_step_of_its_clock_frees_nothing(slots: RedisSlots, redis: RedisServer, seconds: float) -> None:
     assert len(await all_free(InRedis(slots))) == 10
-    async with Redis.from_url(redis.url, decode_responses=True) as client:
-        for field, value in (await client.hgetall(KEY)).items():
-            if field == "last" or field.startswith("s:"):
-                await client.hset(KEY, field, int(value) - step)
+    await step_clock(redis.url, seconds)
     assert await slots.try_take() is None
 
 
@@ -84,7 +81,7 @@ async def test_what_it_has_forgotten_was_taken(slots: RedisSlots, redis: RedisSe
     async with Redis.from_url(redis.url) as client:
         await client.flushall()
         assert await slots.try_take() is None
-    await known(redis.url, "1234")
+    await known(redis.url, UID)
     permit = await slots.try_take()
     assert permit is not None
     slots.give_back(permit, used=False)
@@ -95,7 +92,7 @@ async def test_what_it_has_forgotten_was_taken(slots: RedisSlots, redis: RedisSe
 
 async def test_the_lease_of_a_dead_holder_ends(slots: RedisSlots, redis: RedisServer) -> None:
     dead = RedisSlots(redis.url, 10, clock=time.monotonic, lease=0.4)
-    dead.user("1234")
+    dead.user(UID)
     assert len(await all_free(InRedis(dead))) == 10
     assert await dead.try_take() is None
     await asyncio.sleep(0.45)
@@ -106,7 +103,7 @@ async def test_the_lease_of_a_dead_holder_ends(slots: RedisSlots, redis: RedisSe
 async def test_an_old_slot_is_not_used(redis: RedisServer, slots: RedisSlots) -> None:
     now = [0.0]
     old = RedisSlots(redis.url, 10, clock=lambda: now[0])
-    old.user("1234")
+    old.user(UID)
     permit = await old.take()
     permit.guard()
     now[0] += FRESH + 0.001

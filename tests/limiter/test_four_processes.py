@@ -1,102 +1,36 @@
-"""Four processes, one budget, one real Redis that is hurt: never eleven arrivals in any second."""
+"""Four processes, one budget, one real Redis that is hurt: never eleven arrivals in any second.
+
+The whole of it, with the lease of the product, is `make pacing-redis`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 
-from redis.asyncio import Redis
-
+from tests.limiter import faults
+from tests.limiter.four import processes
 from tests.pacing.__main__ import most
-from tests.real.redis import RedisServer
-
-ROOT = Path(__file__).resolve().parents[2]
-TRIP = 0.05
-LEASE = float(os.environ.get("LEASE", "6"))
-"""Seconds: shorter than the product's, for the answers here take 50 ms; so the test need not wait 12 s."""
 
 
-class Upstream:
-    """Notes when calls arrive."""
-
-    def __init__(self) -> None:
-        self.arrivals: list[float] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readexactly(1)
-            self.arrivals.append(time.monotonic())
-            await asyncio.sleep(TRIP)
-            writer.write(b"!")
-            await reader.read()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    def since(self, begin: float) -> int:
-        return sum(at >= begin for at in self.arrivals)
+async def test_healthy_flushed_and_two_killed() -> None:
+    lease = 2.5  # enough for answers that take 50 ms
+    async with processes(4, lease=lease) as four:
+        await four.upstream.flowing(10)
+        await faults.healthy(four, 2.5)
+        await faults.flushed(four, lease)
+        await faults.killed(four, lease)
+    assert most(four.upstream.arrivals) <= 10
 
 
-@asynccontextmanager
-async def four() -> AsyncIterator[tuple[RedisServer, Upstream, list[subprocess.Popen[bytes]]]]:
-    redis, upstream = RedisServer(), Upstream()
-    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    words = [sys.executable, "-m", "tests.limiter.worker", redis.url, str(port), str(LEASE)]
-    workers = [subprocess.Popen(words, cwd=ROOT) for _ in range(4)]  # noqa: ASYNC220
-    try:
-        yield redis, upstream, workers
-    finally:
-        for process in (*workers, redis.process):
-            process.kill()
-            process.wait()
-        server.close()
-    assert most(upstream.arrivals) <= 10
+async def test_a_lease_shorter_than_a_call_lets_an_eleventh_arrive_and_a_longer_one_does_not() -> None:
+    """Calls that may take two seconds on their way."""
 
+    async def run(lease: float) -> int:
+        async with processes(2, lease=lease, way=2.0) as two:
+            await two.upstream.flowing(10)
+            await asyncio.sleep(2.0)
+        return most(two.upstream.arrivals)
 
-async def flowing(upstream: Upstream) -> None:
-    """Wait until calls arrive again."""
-    begin = time.monotonic()
-    async with asyncio.timeout(LEASE + 10):
-        while upstream.since(begin) < 10:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-
-
-async def test_healthy_flushed_killed_restarted_stopped() -> None:
-    async with four() as (redis, upstream, workers):
-        await flowing(upstream)
-        await asyncio.sleep(1)
-        begin = time.monotonic()
-        await asyncio.sleep(4)
-        assert upstream.since(begin) / 4 >= 0.9 * 10 / (1 + TRIP)
-
-        client = Redis.from_url(redis.url)
-        await client.flushall()
-        await client.aclose()
-        begin = time.monotonic() + 0.3
-        await asyncio.sleep(2)
-        assert upstream.since(begin) == 0, "all slots were taken by nobody knows whom"
-        await flowing(upstream)
-
-        for process in workers[:2]:
-            process.kill()
-        await flowing(upstream)
-
-        redis.process.send_signal(signal.SIGSTOP)
-        begin = time.monotonic() + 0.3
-        await asyncio.sleep(1.5)
-        assert upstream.since(begin) == 0, "Redis is away: nobody calls"
-        redis.process.send_signal(signal.SIGCONT)
-        await flowing(upstream)
-
-        redis.kill()
-        redis.start()
-        await flowing(upstream)
+    short, long = await asyncio.gather(run(0.5), run(4.0))
+    assert short > 10, "the known-bad one"
+    assert long <= 10
