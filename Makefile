@@ -35,11 +35,13 @@ kafka: $(VENV)/dev.stamp  ## fetch the real Apache Kafka that the tests start
 toxiproxy: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.real.toxiproxy
 
-check: $(VENV)/dev.stamp  ## format, lint, types, import contracts
+check: $(VENV)/dev.stamp  ## format, lint, types, import contracts; the schemas: valid, and nothing broken that was released
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports
+	@$(BIN)/python -m tests.schemas.asyncapi
+	@$(BIN)/python -m tests.schemas.compat
 
 test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on a real Kafka
 	@$(MAKE) --no-print-directory -j3 check kafka toxiproxy
