@@ -8,7 +8,7 @@ import pytest
 
 from certstream.core import wire
 from certstream.core.errors import Fatal
-from certstream.definition import asyncapi, files, parse_topics, schema, schema_names, topics
+from certstream.definition import asyncapi, check_schemas, files, parse_topics, schema, schema_names, topics
 from tests.schemas.share import SCHEMAS
 from tests.schemas.test_files import ALL, KINDS, MESSAGES
 
@@ -113,8 +113,35 @@ def test_a_broken_document_is_fatal_and_says_where(old: str, new: str, place: st
     assert old in GOOD
     with pytest.raises(Fatal, match=place) as caught:
         parse_topics(GOOD.replace(old, new, 1).encode())
-    assert "schemas/asyncapi.yaml" in str(caught.value)
+    assert "schemas/asyncapi.yaml line " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_contradicts_itself_is_told_with_its_line() -> None:
+    """Through the `$ref` of the channel's bindings."""
+    text = GOOD.replace("        partitions: 12", "        partitions: 0", 1)
+    line = next(number for number, one in enumerate(text.splitlines(), 1) if one == "        partitions: 0")
+    with pytest.raises(Fatal, match=rf"asyncapi\.yaml line {line}, channels events bindings kafka partitions"):
+        parse_topics(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"required": [', '"required": [[', r"accounts\.json is not JSON .*line \d+"),
+        ('"type": "object",', '"type": "objekt",', r'accounts\.json line 6, type: "objekt" is not'),
+        ('"#/$defs/account"', '"#/$defs/akkount"', r"accounts\.json line \d+: .*akkount"),
+    ],
+)
+def test_a_broken_schema_is_fatal_and_says_the_line(old: str, new: str, told: str) -> None:
+    text = (SCHEMAS / "accounts.json").read_text("utf-8")
+    assert old in text
+    with pytest.raises(Fatal, match=told):
+        files.parse_schema(text.replace(old, new, 1).encode(), "accounts.json")
+
+
+def test_every_schema_is_one() -> None:
+    check_schemas()
 
 
 @pytest.mark.parametrize(
