@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from certstream.config import Account, Config
 from certstream.core.anchor import Anchor
 from certstream.core.ledger import Ledger, Settings
+from certstream.definition import check_schemas, topics
 from certstream.journal.kafka import KafkaJournal
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.sqlite import SqliteJournal
+from certstream.journal.topics import plan
 from certstream.ports import Journal, Source
+from certstream.service import drift
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import Entry, Ownership
@@ -87,15 +91,29 @@ def build(
     journal: Journal | None = None,
     source: Callable[[Account, Ownership], Source] | None = None,
 ) -> Supervisor:
-    """The service, ready to run. `clock`, `journal` and `source` are what a simulation puts in their places."""
+    """The service, ready to run. `clock`, `journal` and `source` are what a simulation puts in their places.
+
+    Raises Fatal for a file of `schemas/` that is broken or contradicts itself, with its line.
+    """
     clock = clock if clock is not None else Clock()
     make = source if source is not None else build_source
+    metrics = Metrics()
+    topics()
+    check_schemas()
+    beside = [partial(drift.watch, partial(_differences, config), metrics)] if config.brokers and not journal else []
     return Supervisor(
         journal=journal if journal is not None else build_journal(config),
         entries=[_entry(config, account, clock, make) for account in config.accounts],
         clock=clock,
-        metrics=Metrics(),
+        metrics=metrics,
+        beside=beside,
     )
+
+
+async def _differences(config: Config) -> list[str]:
+    """Where the cluster's topics are not as defined. Raises JournalAway, Fatal: a right is missing."""
+    options, replicas = kafka_config(config).client_options(), config.kafka.replicas
+    return [str(one) for one in await plan(options, topics(), prefix=config.topic_prefix, replicas=replicas)]
 
 
 def _entry(config: Config, account: Account, clock: Clock, source: Callable[[Account, Ownership], Source]) -> Entry:

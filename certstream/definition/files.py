@@ -60,8 +60,9 @@ def _bytes(name: str) -> bytes:
         raise Fatal(f"schemas/{name} cannot be read ({error.strerror}): {MEND}") from error
 
 
+@cache
 def check_schemas() -> None:
-    """See that every message's schema is one. Raises Fatal that names the file and the line."""
+    """See that every message's schema is one, once in a process. Raises Fatal that names the file and the line."""
     for name in schema_names():
         parse_schema(_bytes(f"{name}.json"), f"{name}.json")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -58,6 +58,8 @@ class Supervisor:
     entries: Sequence[Entry]
     clock: Clock
     metrics: Metrics
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    """What goes on beside the accounts while the service runs; what it raises ends the service."""
     _running: dict[str, _Running] = field(default_factory=dict)
     _budgets: dict[str, Budget] = field(default_factory=dict)
     _unknown: list[Entry] = field(default_factory=list)
@@ -185,6 +187,7 @@ class Supervisor:
         else:
             loops += [work.create_task(running.poller.run()) for running in self._running.values()]
             loops.append(work.create_task(identify_later(self._unknown, self.entries, self._keep_user)))
+            loops += [work.create_task(one()) for one in self.beside]
             await stop.wait()
             complete = True
         for loop in loops:

@@ -11,6 +11,7 @@ import base64
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -239,6 +240,17 @@ class Broker:
         """Kill it and remove its directory."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def tool(self, command: str) -> None:
+        """Run a line that names one of Kafka's scripts (`kafka-topics.sh …`) as its script would. RuntimeError."""
+        script, *words = shlex.split(command)
+        mains = {"kafka-topics.sh": "TopicCommand", "kafka-configs.sh": "ConfigCommand"}
+        java = self._java(
+            f"{'kafka.admin' if script == 'kafka-configs.sh' else 'org.apache.kafka.tools'}.{mains[script]}"
+        )
+        done = subprocess.run([*java, *words], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{command}\n{done.stdout}{done.stderr}")
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "the broker is not running"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,6 +142,34 @@ def test_a_broken_schema_is_fatal_and_says_the_line(old: str, new: str, told: st
     assert old in text
     with pytest.raises(Fatal, match=told):
         files.parse_schema(text.replace(old, new, 1).encode(), "accounts.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        (
+            "asyncapi.yaml",
+            "        partitions: 12",
+            "        partitions: 0",
+            r"asyncapi\.yaml line \d+, channels events",
+        ),
+        ("inventory.json", '"type": "object",', '"type": "objekt",', r"inventory\.json line 6, type"),
+    ],
+)
+def test_a_service_does_not_start_with_a_broken_file(file: str, old: str, new: str, told: str, tmp_path: Path) -> None:
+    """The real process, in a copy of the checkout."""
+    for name in ("certstream", "schemas"):
+        shutil.copytree(
+            SCHEMAS.parent / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "released")
+        )
+    broken = tmp_path / "schemas" / file
+    broken.write_text(broken.read_text("utf-8").replace(old, new, 1), "utf-8")
+    config = tmp_path / "certstream.toml"
+    config.write_text(f'journal = "sqlite://{tmp_path}/journal.db"\n')
+    words = [sys.executable, "-m", "certstream", "run", "--config", str(config)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert re.search(told, done.stderr), done.stderr
 
 
 def test_every_schema_is_one() -> None:
