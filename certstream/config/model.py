@@ -26,6 +26,7 @@ from certstream.config.values import (
     Listen,
     Name,
     Proxy,
+    Registry,
     Role,
     Seconds,
     Thresholds,
@@ -184,6 +185,11 @@ class Config(Section):
         "before the name of each topic",
         pattern=PREFIX,
     )
+    registry: Registry = setting(
+        "",
+        "http(s)://host[:port][/path], without a password; only with kafka://",
+        "a schema registry with Confluent's API, where the schemas of the topics are registered",
+    )
     thresholds: Thresholds = setting(
         ["60d", "30d", "14d", "7d", "3d", "1d"],
         'a list of durations (s m h d) or parts of the lifetime: ["30d", "33%"]',
@@ -216,6 +222,12 @@ class Config(Section):
         if isinstance(kafka, dict) and good and kafka.get("transactional_id_prefix", "") == "":
             return {**data, "kafka": {**kafka, "transactional_id_prefix": prefix.rstrip(".-_") or "certstream"}}
         return data
+
+    @model_validator(mode="after")
+    def _registry_of_kafka(self) -> Config:
+        if self.registry and not self.brokers:
+            raise ValueError(f"registry: it needs a journal that is kafka://…, not {self.journal}")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Config:

@@ -88,12 +88,13 @@ class Producer:
     async def _send(self, topic: str, puts: Sequence[Put]) -> list[tuple[int, asyncio.Future[Any]]]:
         """Queue batches built by hand (rule 8): the number of records of each, and the future of its delivery."""
         sent = []
+        known = self._config.value_headers.get(topic)
         batch = self._client.create_batch()
         for put in puts:
-            if not _append(batch, put):
+            if not _append(batch, put, known):
                 sent.append(await self._queue(topic, batch))
                 batch = self._client.create_batch()
-                _append(batch, put)  # an empty batch takes a record of any size; the broker judges it
+                _append(batch, put, known)  # an empty batch takes a record of any size; the broker judges it
         sent.append(await self._queue(topic, batch))
         return sent
 
@@ -104,8 +105,9 @@ class Producer:
         return batch.record_count(), future
 
 
-def _append(batch: Any, put: Put) -> bool:
-    added = batch.append(key=put.key, value=put.value, timestamp=None, headers=list(put.headers))
+def _append(batch: Any, put: Put, known: tuple[str, bytes] | None) -> bool:
+    headers = [*put.headers, known] if known is not None and put.value is not None else list(put.headers)
+    added = batch.append(key=put.key, value=put.value, timestamp=None, headers=headers)
     return added is not None
 
 

@@ -24,6 +24,7 @@ from certstream.service.metrics import Metrics
 from certstream.service.observing import Observer
 from certstream.service.opening import PAUSE, Entry, identify, identify_later, open_shard, refuse_two_budgets, same_user
 from certstream.service.poller import Poller
+from certstream.service.registration import Registration
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
@@ -60,6 +61,7 @@ class Supervisor:
     metrics: Metrics
     beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
     """What goes on beside the accounts while the service runs; what it raises ends the service."""
+    registration: Registration | None = None
     _running: dict[str, _Running] = field(default_factory=dict)
     _budgets: dict[str, Budget] = field(default_factory=dict)
     _unknown: list[Entry] = field(default_factory=list)
@@ -116,6 +118,9 @@ class Supervisor:
     async def _open(self) -> list[tuple[Shard, list[Entry]]]:
         """Connect, find out who the users are, and own their shards."""
         await self._connect()
+        if self.registration is not None:
+            self._step = "registering the schemas"
+            await self.registration.begin()
         self._step = "asking STS whose keys these are"
         self._unknown = await identify(self.entries)
         self._step = "reading its history in the journal"
@@ -188,6 +193,8 @@ class Supervisor:
             loops += [work.create_task(running.poller.run()) for running in self._running.values()]
             loops.append(work.create_task(identify_later(self._unknown, self.entries, self._keep_user)))
             loops += [work.create_task(one()) for one in self.beside]
+            if self.registration is not None:
+                loops.append(work.create_task(self.registration.keep()))
             await stop.wait()
             complete = True
         for loop in loops:
