@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka toxiproxy verify-main simulate mutants chaos pacing soak bench bench-journal lock format \
+.PHONY: demo test test-registry check kafka toxiproxy verify-main simulate mutants chaos pacing soak bench bench-journal lock format \
 	clean help
 .DEFAULT_GOAL := help
 
@@ -46,6 +46,10 @@ check: $(VENV)/dev.stamp  ## format, lint, types, import contracts; the schemas:
 test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on a real Kafka
 	@$(MAKE) --no-print-directory -j3 check kafka toxiproxy
 	@$(BIN)/pytest $(ARGS)
+
+test-registry: kafka  ## with a real schema registry (Apicurio, fetched) and a real Kafka
+	@$(BIN)/python -m tests.real.apicurio
+	@$(BIN)/pytest tests/registry $(ARGS)
 
 verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults and kill -9, judged independently
 	@$(BIN)/python -m tests.verify $(ARGS)

@@ -24,7 +24,6 @@ DEADLINE = 10.0
 """Seconds for one answer."""
 _MEDIA = "application/vnd.schemaregistry.v1+json"
 _PASSING = (408, 425, 429)
-_LARGEST = 4 << 20
 
 
 class RegistryAway(Transient):
@@ -103,7 +102,7 @@ class Registry:
                 headers={"Content-Type": _MEDIA, "Accept": _MEDIA},
                 allow_redirects=False,
             ) as answer:
-                content = await answer.content.read(_LARGEST)
+                content = await answer.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise RegistryAway(f"the schema registry at {self._url}: {error or type(error).__name__}") from error
         try:

@@ -58,7 +58,7 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _maven() -> str:
+def maven() -> str:
     """Path of `mvn`; installs Debian's package when this is root on a machine with apt-get."""
     found = shutil.which("mvn")
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
@@ -70,7 +70,7 @@ def _maven() -> str:
             subprocess.run(install, env=quiet, stdout=sys.stderr, check=False)
         found = shutil.which("mvn")
     if found is None:
-        raise Missing("Maven fetches Apache Kafka for the tests and is missing: as root, apt-get install maven")
+        raise Missing("Maven fetches what the tests run on and is missing: as root, apt-get install maven")
     return found
 
 
@@ -82,7 +82,7 @@ def fetch() -> Path:
     with _alone():
         if stamp.is_file() and stamp.read_text() == POM:
             return jars
-        mvn = _maven()
+        mvn = maven()
         print(f"fetching Apache Kafka {KAFKA} into .cache/kafka (54 MB) …", file=sys.stderr, flush=True)
         shutil.rmtree(CACHE, ignore_errors=True)
         jars.mkdir(parents=True)

@@ -35,10 +35,10 @@ class Recorded:
     url: str = ""
     asked: list[tuple[str, str]] = field(default_factory=list)
 
-    def said(self, schema: str) -> web.Response:
-        number = self.ids.setdefault(schema, len(self.ids) + 1)
+    def said(self, held: str, **more: object) -> web.Response:
+        number = self.ids.setdefault(held, len(self.ids) + 1)
         guid = {"guid": f"00000000-0000-4000-8000-{number:012d}"} if self.guids else {}
-        return web.json_response({"id": number, **guid})
+        return web.json_response({**more, "id": number, **guid})
 
     async def answer(self, request: web.Request) -> web.Response:
         path = request.path.removeprefix(BASE)
@@ -60,7 +60,8 @@ class Recorded:
             case "POST", ["subjects", subject]:
                 if body["schema"] not in self.schemas.get(subject, []):
                     return _no(404, 40401, f"Subject '{subject}' not found.")
-                return self.said(body["schema"])
+                version = self.schemas[subject].index(body["schema"]) + 1
+                return self.said(body["schema"], subject=subject, version=version, schema=body["schema"])
             case "POST", ["subjects", subject, "versions"]:
                 if subject in self.refuse:
                     return _no(409, 409, INCOMPATIBLE.format(subject=subject))

@@ -19,7 +19,10 @@ from tests.real.kafka import Broker, free_port
 from tests.schemas.recorded import Recorded, registry
 from tests.service.world import living
 
-SCHEMAS = {"p.events": {"type": "object", "title": "é"}, "p.accounts": {"type": "string"}}
+SCHEMAS = {
+    "p.events": {"type": "object", "title": "é", "description": "long " * 100_000},
+    "p.accounts": {"type": "string"},
+}
 SUBJECTS = ["p.events-value", "p.accounts-value"]
 
 
