@@ -87,20 +87,6 @@ def at(kafka: Broker, recorded: Recorded) -> dict[str, Any]:
     return {"journal": f"kafka://{kafka.bootstrap}", "topic_prefix": prefix, "registry": recorded.url}
 
 
-async def test_records_name_their_schema_and_their_values_stay_plain_json(tmp_path: Path, kafka: Broker) -> None:
-    async with registry() as recorded, living(tmp_path, settings=at(kafka, recorded)) as world:
-        await world.sweeps(1)
-        expected = {topic.removeprefix(world.config.topic_prefix) for topic in schemas_of(world.config)}
-        assert len(recorded.schemas) == len(expected) == 11
-        for record in world.records:
-            name = f"{world.config.topic_prefix}{record.topic}-value"
-            number = recorded.ids[recorded.schemas[name][0]]
-            assert dict(record.headers)[VALUE_SCHEMA_ID] == b"\x00" + number.to_bytes(4, "big")
-            assert record.value is not None
-            assert orjson.loads(record.value)
-        assert {"events", "accounts"} <= {record.topic for record in world.records}
-
-
 async def test_a_refused_schema_refuses_the_start(tmp_path: Path, kafka: Broker) -> None:
     async with registry() as recorded, living(tmp_path, settings=at(kafka, recorded), started=False) as world:
         recorded.refuse.add(f"{world.config.topic_prefix}events-value")
@@ -111,21 +97,29 @@ async def test_a_refused_schema_refuses_the_start(tmp_path: Path, kafka: Broker)
         assert world.calls() == []
 
 
-async def test_a_registry_that_is_away_keeps_nobody_from_starting_and_is_asked_again(
+async def test_a_registry_that_is_away_keeps_nobody_from_starting_and_then_records_name_their_schema(
     tmp_path: Path, kafka: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Values stay plain JSON, with and without."""
     monkeypatch.setattr(registration, "PAUSE", 0.2)
     async with registry() as recorded, living(tmp_path, settings=at(kafka, recorded), started=False) as world:
         recorded.away = 3
         await world.start()
         await world.until_said("registry.registered")
         assert len(world.said("registry.away")) == 1
-        first = world.records[0]
-        assert VALUE_SCHEMA_ID not in dict(first.headers), "nothing was waited for"
-        issued = world.simulator.issue()
-        told = await world.event("certificate.new", issued)
-        record = next(one for one in world.records if one.value and orjson.loads(one.value).get("id") == told["id"])
-        assert VALUE_SCHEMA_ID in dict(record.headers)
+        assert VALUE_SCHEMA_ID not in dict(world.records[0].headers), "nothing was waited for"
+        expected = {topic.removeprefix(world.config.topic_prefix) for topic in schemas_of(world.config)}
+        assert len(recorded.schemas) == len(expected) == 11
+        known = len(world.records)
+        await world.event("certificate.new", world.simulator.issue())
+        await world.stop()
+        named = [record for record in world.records[known:] if VALUE_SCHEMA_ID in dict(record.headers)]
+        assert "events" in {record.topic for record in named}
+        for record in named:
+            subject = f"{world.config.topic_prefix}{record.topic}-value"
+            number = recorded.ids[recorded.schemas[subject][0]]
+            assert dict(record.headers)[VALUE_SCHEMA_ID] == b"\x00" + number.to_bytes(4, "big")
+        assert all(orjson.loads(record.value or b"") for record in world.records)
 
 
 async def test_check_says_what_would_be_registered_and_registers_nothing() -> None:
