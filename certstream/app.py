@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from certstream.config import Account, Config
 from certstream.core.anchor import Anchor
 from certstream.core.errors import Fatal
 from certstream.core.ledger import Ledger, Settings
+from certstream.definition import check_schemas, topics
+from certstream.definition.bundle import of_topic
 from certstream.journal.kafka import KafkaJournal
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.sqlite import SqliteJournal
+from certstream.journal.topics import plan
 from certstream.ports import Journal, Limiter, Source
-from certstream.service import group
+from certstream.registry.client import VALUE_SCHEMA_ID, Registry
+from certstream.service import drift, group
 from certstream.service.budget import permitted
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import Entry, Ownership
 from certstream.service.poller import Pace
+from certstream.service.registration import Registration
 from certstream.service.supervisor import Supervisor
 from certstream.source.cas import CasSource
 from certstream.source.claim import Claim, both
@@ -48,11 +56,11 @@ def kafka_config(config: Config) -> KafkaConfig:
     )
 
 
-def build_journal(config: Config) -> Journal:
-    """The journal that the configuration names; not started."""
+def build_journal(config: Config, value_headers: Mapping[str, tuple[str, bytes]] | None = None) -> Journal:
+    """The journal that the configuration names; not started. `value_headers`: see KafkaConfig."""
     if config.journal_path is not None:
         return SqliteJournal(config.journal_path, prefix=config.topic_prefix)
-    return KafkaJournal(kafka_config(config))
+    return KafkaJournal(replace(kafka_config(config), value_headers={} if value_headers is None else value_headers))
 
 
 def build_credentials(account: Account) -> Credentials:
@@ -133,17 +141,46 @@ def build(
     limiters: dict[str, Limiter] | None = None,
 ) -> Supervisor:
     """The service, ready to run. `clock`, `journal` and `source` are what a simulation puts in their places; `locks`
-    and `limiters` (by budget) are given where accounts come later."""
+    and `limiters` (by budget) are given where accounts come later.
+
+    Raises Fatal for a file of `schemas/` that is broken or contradicts itself, with its line.
+    """
     clock = clock if clock is not None else Clock()
+    metrics = Metrics()
+    topics()
+    check_schemas()
+    known: dict[str, tuple[str, bytes]] = {}
+    beside = [partial(drift.watch, partial(_differences, config), metrics)] if config.brokers and not journal else []
     locks = locks if locks is not None else build_locks(config, clock)
     limiters = limiters if limiters is not None else {}
     return Supervisor(
-        journal=journal if journal is not None else build_journal(config),
+        journal=journal if journal is not None else build_journal(config, known),
         entries=[entry(config, account, clock, locks, limiters, source) for account in config.accounts],
         clock=clock,
-        metrics=Metrics(),
+        metrics=metrics,
         release=locks.release,
+        beside=beside,
+        registration=Registration(partial(_register, config, known)) if config.registry else None,
     )
+
+
+def schemas_of(config: Config) -> dict[str, dict[str, Any]]:
+    """What a registry holds of each topic, by the topic's name at the broker."""
+    held = {config.topic_prefix + topic.name: of_topic(topic.name) for topic in topics()}
+    return {topic: schema for topic, schema in held.items() if schema is not None}
+
+
+async def _register(config: Config, known: dict[str, tuple[str, bytes]]) -> None:
+    """Raises RegistryAway, RegistryRefused."""
+    ids = await Registry(config.registry).register(schemas_of(config))
+    prefix = config.topic_prefix
+    known |= {topic.removeprefix(prefix): (VALUE_SCHEMA_ID, value) for topic, value in ids.items()}
+
+
+async def _differences(config: Config) -> list[str]:
+    """Where the cluster's topics are not as defined. Raises JournalAway, Fatal: a right is missing."""
+    options, replicas = kafka_config(config).client_options(), config.kafka.replicas
+    return [str(one) for one in await plan(options, topics(), prefix=config.topic_prefix, replicas=replicas)]
 
 
 def settings(config: Config, account: Account) -> Settings:

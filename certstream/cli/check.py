@@ -78,6 +78,8 @@ async def lines(config: Config) -> AsyncIterator[CheckLine]:
     if config.brokers:
         yield await tried("topics", trials.topics(config))
         yield await tried("journal", trials.kafka(config))
+        if config.registry:
+            yield await tried("registry", trials.registry(config))
     else:
         try:
             yield await tried("journal", trials.sqlite(config))

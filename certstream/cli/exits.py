@@ -18,8 +18,8 @@ FENCED = 4
 
 MEANINGS = {
     OK: "all is well; `run` was asked to stop and did",
-    PROBLEMS: "`check` found a problem, `topics` a difference; `once` could not complete a sweep, or an account is "
-    "suspect; `demo` missed a type",
+    PROBLEMS: "`check` found a problem, `topics` a difference, `schemas validate` a bad record; `once` could not "
+    "complete a sweep, or an account is suspect; `demo` missed a type",
     USAGE: "the command line or the configuration is wrong; it says where",
     FATAL: "it cannot go on until somebody acts, or (one-off commands) what it needs is away; it says what",
     FENCED: "another process owns the same journal now, or makes the same user's calls on this host",

@@ -72,6 +72,16 @@ async def topics(config: Config) -> str:
     raise Fatal("; ".join(shown) + mend)
 
 
+async def registry(config: Config) -> str:
+    """The schema registry: is it there, and would it take the schemas?"""
+    from certstream.app import schemas_of
+    from certstream.registry.client import Registry
+
+    missing = await Registry(config.registry).look(schemas_of(config))
+    told = f"{missing} schemas would be registered" if missing else "all schemas are registered"
+    return f"{config.registry}: {told}"
+
+
 async def kafka(config: Config) -> str:
     """A transaction and a fence under an id of its own, so that a running service notices nothing: what is written is
     the tombstone of a key that nobody has."""

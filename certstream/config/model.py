@@ -28,6 +28,7 @@ from certstream.config.values import (
     Listen,
     Name,
     Proxy,
+    Registry,
     Role,
     Seconds,
     Thresholds,
@@ -186,6 +187,11 @@ class Config(Section):
         "before the name of each topic",
         pattern=PREFIX,
     )
+    registry: Registry = setting(
+        "",
+        "http(s)://host[:port][/path], without a password; only with kafka://",
+        "a schema registry with Confluent's API, where the schemas of the topics are registered",
+    )
     thresholds: Thresholds = setting(
         ["60d", "30d", "14d", "7d", "3d", "1d"],
         'a list of durations (s m h d) or parts of the lifetime: ["30d", "33%"]',
@@ -232,6 +238,12 @@ class Config(Section):
     def _password_of_something(self) -> Config:
         if self.limiter_password_file and not self.limiter:
             raise ValueError("limiter_password_file: it needs limiter")
+        return self
+
+    @model_validator(mode="after")
+    def _registry_of_kafka(self) -> Config:
+        if self.registry and not self.brokers:
+            raise ValueError(f"registry: it needs a journal that is kafka://…, not {self.journal}")
         return self
 
     @model_validator(mode="after")

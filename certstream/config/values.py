@@ -15,6 +15,7 @@ from certstream.core.times import Threshold, seconds, thresholds
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 PREFIX = r"^[A-Za-z0-9._-]{0,100}$"
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-fA-F:.%]+")
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]*)+")
 _ROLE = re.compile(r"acs:ram::[0-9]+:role/[^\s/]\S*")
 _BROKER = r"(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:.%]+\]):[0-9]{1,5}"
 _BROKERS = re.compile(rf"kafka://{_BROKER}(?:,{_BROKER})*")
@@ -86,6 +87,14 @@ def _is_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _is_registry(value: str) -> str:
+    """As `_is_url`, and with a path."""
+    path = urlsplit(value).path
+    if path and not _PATH.fullmatch(path):
+        raise ValueError
+    return _is_url(value.removesuffix(path)) + path.rstrip("/") if path else _is_url(value)
+
+
 def _is_proxy(value: str) -> str:
     if value and (urlsplit(value).scheme not in ("https", "http") or not urlsplit(value).hostname):
         raise ValueError
@@ -149,6 +158,7 @@ Count = Annotated[int, BeforeValidator(_no_boolean)]
 Name = Annotated[str, _matches(NAME)]
 Boolean = Annotated[bool, BeforeValidator(_boolean)]
 Url = Annotated[str, AfterValidator(_is_url)]
+Registry = Annotated[str, AfterValidator(_is_registry)]
 Endpoint = Annotated[str, AfterValidator(_is_endpoint)]
 NAME_ALLOWED = "1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit"
 FILES = frozenset(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import orjson
 import yaml
 
@@ -58,14 +60,70 @@ def _bytes(name: str) -> bytes:
         raise Fatal(f"schemas/{name} cannot be read ({error.strerror}): {MEND}") from error
 
 
-def _object(name: str) -> dict[str, Any]:
+@cache
+def check_schemas() -> None:
+    """See that every message's schema is one, once in a process. Raises Fatal that names the file and the line."""
+    for name in schema_names():
+        parse_schema(_bytes(f"{name}.json"), f"{name}.json")
+
+
+def parse_schema(text: bytes, name: str) -> dict[str, Any]:
+    """A JSON Schema. Raises Fatal that names the file and the line of what is broken or contradicts JSON Schema."""
+    value = _parse_json(text, name)
     try:
-        value = orjson.loads(_bytes(name))
+        jsonschema_rs.meta.validate(value)
+        jsonschema_rs.Draft202012Validator(value, offline=True)  # every `$ref` leads somewhere
+    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
+        path = list(getattr(error, "instance_path", []))
+        where, reason = f"line {line_of(text, path)}", str(getattr(error, "message", error)).splitlines()[0]
+        place = f", {' '.join(map(str, path))}" if path else ""
+        raise Fatal(f"schemas/{name} {where}{place}: {reason[:300]}: {MEND}") from error
+    return value
+
+
+def _object(name: str) -> dict[str, Any]:
+    return _parse_json(_bytes(name), name)
+
+
+def _parse_json(text: bytes, name: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise Fatal(f"schemas/{name} is not JSON ({error}): {MEND}") from error
     if not isinstance(value, dict):
         raise Fatal(f"schemas/{name} is not a JSON object: {MEND}")
     return value
+
+
+def line_of(text: bytes, path: Sequence[str | int]) -> int:
+    """The line, from 1, of what stands at `path` in YAML or JSON, or of the deepest part of it that is there.
+    `$ref`s into the same file are followed."""
+    root = node = yaml.compose(text, Loader=yaml.SafeLoader)
+    for part in path:
+        if (following := _child(_followed(root, node), part)) is None:
+            break
+        node = following
+    return int(node.start_mark.line) + 1 if node is not None else 1
+
+
+def _followed(root: yaml.Node | None, node: yaml.Node | None) -> yaml.Node | None:
+    for _ in range(8):
+        reference = _child(node, "$ref")
+        if not isinstance(reference, yaml.ScalarNode) or not reference.value.startswith("#/"):
+            break
+        node = root
+        for part in reference.value[2:].split("/"):
+            node = _child(node, part)
+    return node
+
+
+def _child(node: yaml.Node | None, part: str | int) -> yaml.Node | None:
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == str(part)), None)
+    if isinstance(node, yaml.SequenceNode) and str(part).isdigit() and int(part) < len(node.value):
+        found: yaml.Node = node.value[int(part)]
+        return found
+    return None
 
 
 class _Strict(yaml.SafeLoader):

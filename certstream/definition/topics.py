@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from certstream.core.errors import Fatal
-from certstream.definition.files import ASYNCAPI, MEND, asyncapi, parse_yaml
+from certstream.definition.files import ASYNCAPI, MEND, asyncapi, line_of, parse_yaml
 
 PREFIX = "{prefix}"
 
@@ -33,7 +33,7 @@ def topics() -> tuple[Topic, ...]:
 
 def parse_topics(text: bytes, name: str = ASYNCAPI) -> tuple[Topic, ...]:
     """The topics of an AsyncAPI document. Raises Fatal that names the file and the place."""
-    document = _Document(parse_yaml(text, name), name)
+    document = _Document(parse_yaml(text, name), name, text)
     found = tuple(_topic(document, channel) for channel in document.mapping("channels"))
     if not found:
         raise document.wrong("channels", "there is none")
@@ -49,9 +49,11 @@ def parse_topics(text: bytes, name: str = ASYNCAPI) -> tuple[Topic, ...]:
 class _Document:
     root: dict[str, Any]
     name: str
+    text: bytes
 
     def wrong(self, place: str, problem: str) -> Fatal:
-        return Fatal(f"schemas/{self.name}, {place}: {problem}: {MEND}")
+        line = line_of(self.text, place.split(" "))
+        return Fatal(f"schemas/{self.name} line {line}, {place}: {problem}: {MEND}")
 
     def get(self, place: str, default: Any = None) -> Any:
         """The value at a path of keys joined by spaces (channel names have dots); local `$ref`s are followed."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +38,8 @@ class KafkaConfig:
     and process id). `replicas` is for whoever creates topics: None leaves it to the broker. `commit_timeout`, in
     seconds, bounds a whole transaction, `start_timeout` the opening of a connection or producer, and how long a restore
     may bring nothing; `close_timeout` each step of a shutdown. The password is only ever read from `password_file`,
-    each time a connection is made, and kept nowhere here.
+    each time a connection is made, and kept nowhere here. `value_headers`, by logical topic, go with every value that
+    is written there (the id of its schema); they may become known while the journal is in use.
     """
 
     bootstrap: str
@@ -57,6 +58,7 @@ class KafkaConfig:
     start_timeout: float = 30.0
     close_timeout: float = 3.0
     clients: Clients = Clients()
+    value_headers: Mapping[str, tuple[str, bytes]] = field(default_factory=dict)
 
     def topic(self, name: str) -> str:
         """The topic's name at the broker: `events` → `certstream.events`."""

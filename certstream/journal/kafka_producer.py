@@ -75,7 +75,9 @@ class Producer:
     async def _transact(self, puts: Sequence[Put]) -> int | None:
         await self._client.begin_transaction()
         filled: Iterable[tuple[str, Any]] = (
-            (topic, batch) for topic, group in _by_topic(puts).items() for batch in self._filled(group)
+            (topic, batch)
+            for topic, group in _by_topic(puts).items()
+            for batch in self._filled(group, self._config.value_headers.get(topic))
         )
         if len(puts) <= SMALL:
             filled = list(filled)  # before the pause, which is then mostly over
@@ -98,11 +100,13 @@ class Producer:
         """Let go of it, bounded. What it had open is decided by the broker when the next producer starts."""
         await stopped(self._client, self._config)
 
-    def _filled(self, puts: Sequence[Put]) -> Iterator[Any]:
-        """Batches built by hand (rule 8) that hold all of `puts`, of one topic."""
+    def _filled(self, puts: Sequence[Put], known: tuple[str, bytes] | None) -> Iterator[Any]:
+        """Batches built by hand (rule 8) that hold all of `puts`, of one topic. `known` goes with each value."""
         batch = self._client.create_batch()
         for _, key, value, headers in puts:  # most of a large commit's CPU: no call of our own, no list for nothing
             told = list(headers) if headers else _NO_HEADERS
+            if known is not None and value is not None:
+                told = [*told, known]
             if batch.append(timestamp=None, key=key, value=value, headers=told) is None:
                 yield batch
                 batch = self._client.create_batch()

@@ -30,6 +30,10 @@ _SETTLE = 10.0
 """Seconds until every broker knows what the controller accepted."""
 
 
+class NotAllowed(Fatal):
+    """This principal may not do it; an administrator may."""
+
+
 class Wanted(Protocol):
     """One topic of the definition (`definition.Topic`); `name` without the prefix."""
 
@@ -213,7 +217,7 @@ def _differences(
     for topic in topics:
         name, there = prefix + topic.name, found.get(prefix + topic.name)
         if there is None:
-            differences.append(Difference(name, "missing", None, f"{topic.partitions} partitions", None, True))
+            differences.append(missing(name, topic))
             continue
         if there.partitions != topic.partitions:
             counts = str(topic.partitions), str(there.partitions)
@@ -227,6 +231,11 @@ def _differences(
             if not _same(wanted, there.config.get(key))
         ]
     return differences
+
+
+def missing(name: str, topic: Wanted) -> Difference:
+    """That a topic, `name` with the prefix, is not there."""
+    return Difference(name, "missing", None, f"{topic.partitions} partitions", None, True)
 
 
 def _same(wanted: str, found: str | None) -> bool:
@@ -262,7 +271,7 @@ def _judge(answers: Iterable[tuple[str, int, str | None]], deed: str, right: str
     first, *more = sorted(name for name, _, _ in refused)
     names = f"{first} and {len(more)} more" if more else first
     if any(code in (_NO_RIGHT_TOPIC, _NO_RIGHT_CLUSTER) for _, code, _ in refused):
-        raise Fatal(
+        raise NotAllowed(
             f"not allowed to {deed} {names}: give this user the rights Describe and {right} on these topics "
             f"(kafka-acls --add --allow-principal User:… --operation {right} --topic …), or let an administrator run it"
         )

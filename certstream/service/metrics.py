@@ -70,6 +70,11 @@ class Metrics:
         self.account_state = Gauge(
             "certstream_account_state", "1 for the state that an account is in", ("account", "state"), registry=registry
         )
+        self.topic_differences = Gauge(
+            "certstream_topic_differences",
+            "Differences between the cluster's topics and their definition; NaN where it is not known",
+            registry=registry,
+        )
         self.tasks = Gauge(
             "certstream_tasks", "Tasks of the event loop now: level, unless something leaks", registry=registry
         )

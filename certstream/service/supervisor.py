@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from certstream.service.opening import (
     refuse_two_budgets,
     same_user,
 )
+from certstream.service.registration import Registration
 from certstream.service.tasks import Stop, awaited, first_of, unless
 from certstream.service.working import Change, Working, retire
 
@@ -42,6 +43,9 @@ class Supervisor:
     metrics: Metrics
     release: Callable[[float | None], None] = lambda free_at: None
     """Lets other processes on this host make the users' calls; since when all slots are back, None: not known."""
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    """What goes on beside the accounts while the service runs; what it raises ends the service."""
+    registration: Registration | None = None
     _running: dict[str, Working] = field(default_factory=dict)
     _groups: dict[int, Group] = field(default_factory=dict)
     _unknown: list[Entry] = field(default_factory=list)
@@ -193,6 +197,9 @@ class Supervisor:
         await users.begin(self.entries)
         self._step = "waiting for the journal"
         await connect(self.journal, self._note_away)
+        if self.registration is not None:
+            self._step = "registering the schemas"
+            await self.registration.begin()
         self._step = "asking STS whose keys these are"
         self._unknown = await identify(self.entries)
         users.claim(self.entries)
@@ -247,6 +254,10 @@ class Supervisor:
                     for entry in group.entries:
                         self._begin(group, entry)
                 self._work.create_task(identify_later(self._unknown, self.entries, self._keep_user))
+                for one in self.beside:
+                    self._work.create_task(one())
+                if self.registration is not None:
+                    self._work.create_task(self.registration.keep())
                 if beside is not None:
                     self._work.create_task(awaited(beside))
                 await stop.wait()

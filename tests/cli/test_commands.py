@@ -15,7 +15,7 @@ from certstream.config import ConfigError
 from certstream.core.errors import Fatal, Transient
 from certstream.ports import Fenced
 
-COMMANDS = ("demo", "simulate", "run", "once", "check", "tail", "inventory", "topics", "journal")
+COMMANDS = ("demo", "simulate", "run", "once", "check", "tail", "inventory", "topics", "schemas", "journal")
 runner = CliRunner()
 
 
@@ -36,7 +36,9 @@ def test_help_names_every_command_and_every_exit_code() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [(one,) for one in COMMANDS] + [("topics", "plan"), ("topics", "apply"), ("journal", "copy")]
+    "command",
+    [(one,) for one in COMMANDS]
+    + [("topics", "plan"), ("topics", "apply"), ("schemas", "validate"), ("journal", "copy")],
 )
 def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
     result = runner.invoke(app, [*command, "--help"])

@@ -11,6 +11,7 @@ import base64
 import fcntl
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -57,7 +58,7 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _maven() -> str:
+def maven() -> str:
     """Path of `mvn`; installs Debian's package when this is root on a machine with apt-get."""
     found = shutil.which("mvn")
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
@@ -69,7 +70,7 @@ def _maven() -> str:
             subprocess.run(install, env=quiet, stdout=sys.stderr, check=False)
         found = shutil.which("mvn")
     if found is None:
-        raise Missing("Maven fetches Apache Kafka for the tests and is missing: as root, apt-get install maven")
+        raise Missing("Maven fetches what the tests run on and is missing: as root, apt-get install maven")
     return found
 
 
@@ -81,7 +82,7 @@ def fetch() -> Path:
     with _alone():
         if stamp.is_file() and stamp.read_text() == POM:
             return jars
-        mvn = _maven()
+        mvn = maven()
         print(f"fetching Apache Kafka {KAFKA} into .cache/kafka (54 MB) …", file=sys.stderr, flush=True)
         shutil.rmtree(CACHE, ignore_errors=True)
         jars.mkdir(parents=True)
@@ -239,6 +240,17 @@ class Broker:
         """Kill it and remove its directory."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def tool(self, command: str) -> None:
+        """Run a line that names one of Kafka's scripts (`kafka-topics.sh …`) as its script would. RuntimeError."""
+        script, *words = shlex.split(command)
+        mains = {"kafka-topics.sh": "TopicCommand", "kafka-configs.sh": "ConfigCommand"}
+        java = self._java(
+            f"{'kafka.admin' if script == 'kafka-configs.sh' else 'org.apache.kafka.tools'}.{mains[script]}"
+        )
+        done = subprocess.run([*java, *words], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(f"{command}\n{done.stdout}{done.stderr}")
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "the broker is not running"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,9 +19,12 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.helpers import create_ssl_context
 
+from certstream.app import build
+from certstream.config import Config
 from certstream.core.errors import Fatal
 from certstream.definition import topics
 from certstream.journal.topics import Difference, apply, plan
+from certstream.journal.topics_told import commands
 from certstream.ports import JournalAway
 from tests.real.kafka import Broker, free_port
 
@@ -41,6 +48,21 @@ def guarded() -> Iterator[Broker]:
     }
     with Broker(sasl=True, properties=rights) as broker:
         yield broker
+
+
+def configured(folder: Path, broker: Broker, prefix: str) -> Path:
+    """A configuration of the user `journal`."""
+    config = folder / "certstream.toml"
+    config.write_text(
+        f'journal = "kafka://{broker.bootstrap}"\ntopic_prefix = "{prefix}"\n[kafka]\nsecurity_protocol = "SASL_SSL"\n'
+        f'sasl_mechanism = "SCRAM-SHA-512"\nusername = "{broker.username}"\n'
+        f'password_file = "{broker.password_file}"\nca_file = "{broker.ca_file}"\n'
+    )
+    return config
+
+
+def certstream(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "certstream", *words], capture_output=True, text=True, check=False)
 
 
 def as_journal(broker: Broker, password: str) -> dict[str, Any]:
@@ -187,6 +209,77 @@ async def test_differences_become_json(connection: dict[str, Any], prefix: str) 
 async def test_without_the_right_to_create_it_is_fatal_and_says_which(guarded: Broker, prefix: str) -> None:
     with pytest.raises(Fatal, match=rf"not allowed to create {prefix}accounts and 12 more: .*rights .*Create"):
         await apply(as_journal(guarded, guarded.password), topics(), prefix=prefix)
+
+
+async def test_who_may_not_create_topics_is_given_commands_that_an_administrator_can_run(
+    guarded: Broker, prefix: str, tmp_path: Path
+) -> None:
+    """One command that creates and one that mends, run as they are printed, by Kafka's own tools."""
+    config = configured(tmp_path, guarded, prefix)
+    refused = certstream("topics", "apply", "--config", str(config))
+    assert refused.returncode == 3
+    assert "not allowed to create" in refused.stderr
+    assert "an administrator can do it with" in refused.stderr
+    lines = refused.stdout.splitlines()
+    assert len(lines) == len(topics())
+    assert all(f"--bootstrap-server {guarded.bootstrap} --command-config admin.properties" in line for line in lines)
+    guarded.tool(lines[0].replace(guarded.bootstrap, guarded.plain).replace("--command-config admin.properties", ""))
+    plain = {"bootstrap_servers": guarded.plain}
+    found = await until(plain, prefix, len(topics()) - 1)
+    assert f"{prefix}events" not in {one.topic for one in found}, "it was made, and exactly as defined"
+    await apply(plain, topics(), prefix=prefix)
+    await alter(plain, f"{prefix}inventory", {"cleanup.policy": "compact,delete"})
+    drifted = await until(plain, prefix, 4)
+    lines = commands(drifted, topics(), bootstrap=guarded.plain, prefix=prefix, replicas=None, secured=False)
+    assert len(lines) == 1
+    guarded.tool(lines[0])
+    assert await until(plain, prefix, 0) == []
+
+
+def test_commands_say_what_is_left_alone_and_quote_what_a_shell_would_read() -> None:
+    strange = dataclasses.replace(topics()[0], config={"cleanup.policy": "compact,delete"})
+    found = [
+        Difference("a;b.events", "missing", None, "12 partitions", None, True),
+        Difference("p.pem", "partitions", None, "12", "3", False),
+        Difference("p.events", "config", "cleanup.policy", "compact,delete", "delete", True),
+    ]
+    told = commands(found, [strange], bootstrap="h:1", prefix="a;b.", replicas=3, secured=False)
+    assert told[0].startswith("kafka-topics.sh --bootstrap-server h:1 --create --if-not-exists --topic 'a;b.events' ")
+    assert "--partitions 12 --replication-factor 3 --config cleanup.policy=compact,delete" in told[0]
+    assert told[1].startswith("# p.pem has 3 partitions, wanted 12; left alone")
+    assert told[2].endswith("--entity-name p.events --add-config 'cleanup.policy=[compact,delete]'")
+
+
+def test_terraform_has_every_topic_with_all_of_its_settings(tmp_path: Path) -> None:
+    config = tmp_path / "certstream.toml"
+    config.write_text('journal = "kafka://127.0.0.1:1"\ntopic_prefix = "x."\n')
+    done = certstream("topics", "plan", "--format", "terraform", "--config", str(config))
+    assert done.returncode == 0
+    blocks = done.stdout.split("resource ")[1:]
+    assert len(blocks) == len(topics())
+    for topic, block in zip(topics(), blocks, strict=True):
+        assert f'name               = "x.{topic.name}"' in block
+        assert f"partitions         = {topic.partitions}" in block
+        for key, value in topic.config.items():
+            assert f'"{key}" = "{value}"' in block
+    assert done.stdout.count("{") == done.stdout.count("}")
+
+
+async def test_a_service_tells_drift_at_its_start_and_as_a_metric(
+    kafka: Broker, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection = {"bootstrap_servers": kafka.bootstrap}
+    await apply(connection, topics(), prefix=prefix)
+    await alter(connection, f"{prefix}events", {"retention.ms": "3600000"})
+    await until(connection, prefix, 1)
+    service = build(Config(journal=f"kafka://{kafka.bootstrap}", topic_prefix=prefix))
+    (watch,) = service.beside
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(2):
+            await watch()
+    assert service.metrics.registry.get_sample_value("certstream_topic_differences") == 1
+    told = [(record.msg, getattr(record, "difference", "")) for record in caplog.records if record.name == "certstream"]
+    assert told == [("topics.differ", f"{prefix}events: retention.ms is 3600000, wanted -1")]
 
 
 async def test_a_wrong_password_is_told_with_its_cause(guarded: Broker, prefix: str) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from certstream.core import wire
 from certstream.core.errors import Fatal
-from certstream.definition import asyncapi, files, parse_topics, schema, schema_names, topics
+from certstream.definition import asyncapi, check_schemas, files, parse_topics, schema, schema_names, topics
 from tests.schemas.share import SCHEMAS
 from tests.schemas.test_files import ALL, KINDS, MESSAGES
 
@@ -113,8 +117,63 @@ def test_a_broken_document_is_fatal_and_says_where(old: str, new: str, place: st
     assert old in GOOD
     with pytest.raises(Fatal, match=place) as caught:
         parse_topics(GOOD.replace(old, new, 1).encode())
-    assert "schemas/asyncapi.yaml" in str(caught.value)
+    assert "schemas/asyncapi.yaml line " in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_contradicts_itself_is_told_with_its_line() -> None:
+    """Through the `$ref` of the channel's bindings."""
+    text = GOOD.replace("        partitions: 12", "        partitions: 0", 1)
+    line = next(number for number, one in enumerate(text.splitlines(), 1) if one == "        partitions: 0")
+    with pytest.raises(Fatal, match=rf"asyncapi\.yaml line {line}, channels events bindings kafka partitions"):
+        parse_topics(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('"required": [', '"required": [[', r"accounts\.json is not JSON .*line \d+"),
+        ('"type": "object",', '"type": "objekt",', r'accounts\.json line 6, type: "objekt" is not'),
+        ('"#/$defs/account"', '"#/$defs/akkount"', r"accounts\.json line \d+: .*akkount"),
+    ],
+)
+def test_a_broken_schema_is_fatal_and_says_the_line(old: str, new: str, told: str) -> None:
+    text = (SCHEMAS / "accounts.json").read_text("utf-8")
+    assert old in text
+    with pytest.raises(Fatal, match=told):
+        files.parse_schema(text.replace(old, new, 1).encode(), "accounts.json")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "told"),
+    [
+        (
+            "asyncapi.yaml",
+            "        partitions: 12",
+            "        partitions: 0",
+            r"asyncapi\.yaml line \d+, channels events",
+        ),
+        ("inventory.json", '"type": "object",', '"type": "objekt",', r"inventory\.json line 6, type"),
+    ],
+)
+def test_a_service_does_not_start_with_a_broken_file(file: str, old: str, new: str, told: str, tmp_path: Path) -> None:
+    """The real process, in a copy of the checkout."""
+    for name in ("certstream", "schemas"):
+        shutil.copytree(
+            SCHEMAS.parent / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "released")
+        )
+    broken = tmp_path / "schemas" / file
+    broken.write_text(broken.read_text("utf-8").replace(old, new, 1), "utf-8")
+    config = tmp_path / "certstream.toml"
+    config.write_text(f'journal = "sqlite://{tmp_path}/journal.db"\n')
+    words = [sys.executable, "-m", "certstream", "run", "--config", str(config)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 3
+    assert re.search(told, done.stderr), done.stderr
+
+
+def test_every_schema_is_one() -> None:
+    check_schemas()
 
 
 @pytest.mark.parametrize(

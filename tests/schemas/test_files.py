@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,8 @@ ACCOUNT = ("baselined", "digest", "suspect", "released", "paused", "resumed", "s
 EVENTS = (*(f"certificate.{kind}" for kind in KINDS), *(f"account.{kind}" for kind in ACCOUNT))
 ALL = files()
 MESSAGES = sorted(ALL.keys() - {"common"})
+SOURCE = re.compile(r"\(API: \w|Source: (the )?(certstream|API|X\.509|configuration|operator)")
+"""Where a field comes from: the API's field, the certificate's content, the configuration, a person, certstream."""
 
 
 def canonical(value: Any) -> bytes:
@@ -82,11 +85,25 @@ def test_every_field_has_a_description_and_an_example_that_fits(name: str) -> No
         found += [(part_name, follow(schema, part)), *fields(schema, part, part_name)]
     for place, field in found:
         assert field.get("description"), place
+        assert SOURCE.search(field["description"]) or place.endswith(".data") or place == "data", place
         assert field.get("examples"), place
         bare = {**field, "$defs": schema["$defs"]}
         check = jsonschema_rs.Draft202012Validator(bare, validate_formats=True)
         for example in field["examples"]:
             assert check.is_valid(example), f"{place}: {example}"
+
+
+@pytest.mark.parametrize("field", ["status", "algorithm", "certificateType", "signAlgorithm", "countryCode"])
+def test_words_of_the_api_that_nobody_knows_are_valid(field: str) -> None:
+    for name in MESSAGES:
+        (example, *_) = ALL[name]["examples"]
+        record = json.loads(canonical(example))
+        certificate = record.get("data", record).get("certificate")
+        if certificate is not None and not (field == "status" and name == "certificate.revoked"):
+            certificate[field] = "BRAND-NEW"
+            certificate["extra"] = {"NewField": {"deep": [1, None]}}
+            check = jsonschema_rs.Draft202012Validator(ALL[name], validate_formats=True)
+            assert check.is_valid(record), name
 
 
 @pytest.mark.parametrize("name", MESSAGES)

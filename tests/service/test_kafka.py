@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import time
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import Any
 import pytest
 
 from certstream.app import build
+from certstream.core.canonical import canonical
 from certstream.ports import Fenced
 from certstream.service import group
 from certstream.service.clock import Clock
 from tests.real.kafka import Broker
+from tests.schemas import validate
 from tests.service.world import living
 
 _numbers = itertools.count(1)
@@ -51,6 +54,27 @@ async def test_every_kind_reaches_a_real_kafka_and_a_restart_repeats_nothing(tmp
         await world.sweeps()
         assert not world.said("take-over"), "the stop released the shard"
         assert [one["subject"] for one in world.events[told:]] == [later]
+
+
+async def test_five_thousand_names_are_left_out_and_harm_nothing_in_their_transaction(
+    tmp_path: Path, kafka: Broker
+) -> None:
+    """An event of 5 MB, on one page with others: it would exceed what a broker takes, and with it the whole batch."""
+    async with living(tmp_path, settings=at(kafka)) as world:
+        names = [{"Type": 2, "Value": f"{n}.{'x' * 990}.example.com"} for n in range(5000)]
+        huge, *others = (world.simulator.issue(days=365) for _ in range(4))
+        world.simulator.edit(huge, Sans=json.dumps(names))
+        told = await world.event("certificate.new", huge)
+        assert told["data"]["omitted"] == ["pem", "sans"]
+        assert "sans" not in told["data"]["certificate"]
+        assert validate.problems(canonical(told)) == []
+        for one in others:
+            there = await world.event("certificate.new", one)
+            assert "omitted" not in there["data"]
+            assert there["data"]["certificate"]["sans"]
+        await world.sweeps()
+        assert not world.said("journal.doubt")
+        assert not world.quarantined()
 
 
 async def test_killed_in_the_middle_of_it_nothing_is_lost_and_nothing_twice(tmp_path: Path, kafka: Broker) -> None:

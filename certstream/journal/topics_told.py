@@ -1,0 +1,75 @@
+"""What an administrator needs where certstream may not do it: Kafka's own commands, or Terraform. Pure texts."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from certstream.journal.topics import Difference, Wanted
+
+
+def commands(
+    differences: Iterable[Difference],
+    topics: Sequence[Wanted],
+    *,
+    bootstrap: str,
+    prefix: str,
+    replicas: int | None,
+    secured: bool,
+) -> list[str]:
+    """Kafka's commands that mend what `topics apply` would; what it leaves alone stands there as a comment.
+
+    `secured`: the listener wants a login, which the administrator's file `admin.properties` gives.
+    """
+    wanted = {prefix + topic.name: topic for topic in topics}
+    reach = ["--bootstrap-server", bootstrap, *(["--command-config", "admin.properties"] if secured else [])]
+    lines: list[str] = []
+    settings: dict[str, dict[str, str]] = {}
+    for one in differences:
+        if one.what == "missing":
+            lines.append(shlex.join(["kafka-topics.sh", *reach, *_create(one.topic, wanted[one.topic], replicas)]))
+        elif one.what == "config":
+            settings.setdefault(one.topic, {})[str(one.key)] = one.wanted
+        else:
+            lines.append(f"# {one}")
+    for name, config in settings.items():
+        alter = ["--alter", "--entity-type", "topics", "--entity-name", name, "--add-config", _list(config)]
+        lines.append(shlex.join(["kafka-configs.sh", *reach, *alter]))
+    return lines
+
+
+def _create(name: str, topic: Wanted, replicas: int | None) -> list[str]:
+    words = ["--create", "--if-not-exists", "--topic", name, "--partitions", str(topic.partitions)]
+    words += ["--replication-factor", str(replicas)] if replicas else []
+    return words + [word for key, value in topic.config.items() for word in ("--config", f"{key}={value}")]
+
+
+def _list(config: Mapping[str, str]) -> str:
+    """A list as a value needs brackets, else its comma ends it."""
+    return ",".join(f"{key}=[{value}]" if "," in value else f"{key}={value}" for key, value in config.items())
+
+
+def terraform(topics: Sequence[Wanted], *, prefix: str, replicas: int | None) -> str:
+    """All topics for the Terraform provider `Mongey/kafka`, which never shrinks what it manages to fewer partitions."""
+    text = (
+        'variable "certstream_replicas" {\n'
+        '  description = "Copies of each topic."\n'
+        f"  type        = number\n  default     = {replicas or 3}\n}}\n"
+    )
+    for topic in topics:
+        config = "".join(f"    {_quoted(key)} = {_quoted(value)}\n" for key, value in topic.config.items())
+        text += (
+            f'\nresource "kafka_topic" "certstream_{topic.name.replace(".", "_")}" {{\n'
+            f"  name               = {_quoted(prefix + topic.name)}\n"
+            f"  partitions         = {topic.partitions}\n"
+            "  replication_factor = var.certstream_replicas\n"
+            f"  config = {{\n{config}  }}\n"
+            "  lifecycle {\n    prevent_destroy = true\n  }\n}\n"
+        )
+    return text
+
+
+def _quoted(text: str) -> str:
+    """A string of HCL: JSON's escapes, and none of its templates."""
+    return json.dumps(text).replace("${", "$${").replace("%{", "%%{")
