@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka toxiproxy verify-main simulate mutants chaos pacing soak bench bench-journal lock format \
+.PHONY: demo test check kafka toxiproxy test-interop verify-main simulate mutants chaos pacing soak bench bench-journal lock format \
 	clean help
 .DEFAULT_GOAL := help
 
@@ -44,6 +44,9 @@ check: $(VENV)/dev.stamp  ## format, lint, types, import contracts
 test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on a real Kafka
 	@$(MAKE) --no-print-directory -j3 check kafka toxiproxy
 	@$(BIN)/pytest $(ARGS)
+
+test-interop: kafka  ## the official SDKs of Python, Java and Go, and kcat, print the same events of a real Kafka
+	@$(BIN)/python -m tests.interop
 
 verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults and kill -9, judged independently
 	@$(BIN)/python -m tests.verify $(ARGS)

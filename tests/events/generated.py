@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.schemas.test_files import ALL, follow
 
-WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+WORDS = st.text(st.characters(codec="utf-8"), max_size=12)
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | WORDS,
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(WORDS, inner, max_size=2),

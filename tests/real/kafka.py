@@ -57,7 +57,7 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _maven() -> str:
+def maven() -> str:
     """Path of `mvn`; installs Debian's package when this is root on a machine with apt-get."""
     found = shutil.which("mvn")
     if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
@@ -81,7 +81,7 @@ def fetch() -> Path:
     with _alone():
         if stamp.is_file() and stamp.read_text() == POM:
             return jars
-        mvn = _maven()
+        mvn = maven()
         print(f"fetching Apache Kafka {KAFKA} into .cache/kafka (54 MB) …", file=sys.stderr, flush=True)
         shutil.rmtree(CACHE, ignore_errors=True)
         jars.mkdir(parents=True)
