@@ -35,11 +35,12 @@ kafka: $(VENV)/dev.stamp  ## fetch the real Apache Kafka that the tests start
 toxiproxy: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.real.toxiproxy
 
-check: $(VENV)/dev.stamp  ## format, lint, types, import contracts
+check: $(VENV)/dev.stamp  ## format, lint, types, import contracts, pages made from the contract
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports
+	@$(BIN)/python -m tests.schemas.pages --check
 
 test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on a real Kafka
 	@$(MAKE) --no-print-directory -j3 check kafka toxiproxy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from certstream.definition.files import asyncapi, schema, schema_names
+from certstream.definition.resolved import resolved_asyncapi
 from certstream.definition.topics import Topic, parse_topics, topics
 
-__all__ = ["Topic", "asyncapi", "parse_topics", "schema", "schema_names", "topics"]
+__all__ = ["Topic", "asyncapi", "parse_topics", "resolved_asyncapi", "schema", "schema_names", "topics"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from pathlib import Path
 
@@ -66,8 +67,9 @@ def records(broker: Broker, isolation: str) -> list[Message]:
     consumer.assign([TopicPartition(TOPIC, number, OFFSET_BEGINNING) for number in partitions])
     found: list[Message] = []
     ended = 0
-    while ended < len(partitions):
-        for message in consumer.consume(500, timeout=30):
+    deadline = time.monotonic() + 60
+    while ended < len(partitions) and time.monotonic() < deadline:
+        for message in consumer.consume(500, timeout=0.5):  # it waits that long for all 500
             if (error := message.error()) is None:
                 found.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
