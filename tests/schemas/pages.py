@@ -1,4 +1,4 @@
-"""`python -m tests.schemas.pages` writes `docs/events/` and `docs/topics/` from the contract, a page per event and topic.
+"""`python -m tests.schemas.pages` writes `docs/events/` and `docs/topics/` from the contract, a page each.
 
 With `--check` it writes nothing, and exit code 1 names the pages that are not current. Everything on a page comes from
 `schemas/`: when (description), key, example, fields, how long it is kept.
