@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka toxiproxy test-interop verify-main simulate mutants chaos pacing soak bench bench-journal lock format \
-	clean help
+.PHONY: demo test check kafka toxiproxy test-interop verify-main simulate sweeps mutants chaos pacing soak bench \
+	bench-journal lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -63,6 +63,9 @@ pacing: toxiproxy  ## never eleven over real sockets: a delaying proxy, a thousa
 
 soak: kafka  ## half an hour on a real Kafka: memory, file handles, threads, tasks and lag stay flat, as a chart
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+sweeps: $(VENV)/dev.stamp  ## seeded sweeps of a hostile list in virtual time, judged: no false deletion
+	@$(BIN)/python -m tests.sweeps $(ARGS)
 
 mutants: $(VENV)/dev.stamp  ## known bugs, each of which the simulation must find
 	@$(BIN)/python -m tests.simulation.mutants $(ARGS)

@@ -12,13 +12,16 @@ from certstream.journal.kafka import KafkaJournal
 from certstream.journal.kafka_config import KafkaConfig
 from certstream.journal.sqlite import SqliteJournal
 from certstream.ports import Journal, Source
+from certstream.service import supervisor
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import Entry, Ownership
 from certstream.service.poller import Pace
 from certstream.service.supervisor import Supervisor
 from certstream.source.cas import CasSource
+from certstream.source.claim import Claim, both
 from certstream.source.credentials import Credentials, find
+from certstream.source.locks import Locks, default_folder
 
 
 def kafka_config(config: Config) -> KafkaConfig:
@@ -63,15 +66,30 @@ def build_credentials(account: Account) -> Credentials:
     )
 
 
-def build_source(
-    account: Account, ownership: Ownership | None = None, *, credentials: Credentials | None = None
-) -> CasSource:
+def build_locks(config: Config, clock: Clock) -> Locks:
+    """The lock files of this process: one process on a host makes a user's calls."""
+    folder = Path(config.lock_dir) if config.lock_dir else default_folder()
+    return Locks(folder, boot=clock.boot, patience=supervisor.TAKE_OVER)
+
+
+def build_claim(account: Account, locks: Locks | None) -> Claim:
+    """An account's claim to its user's calls; the credentials that its source is to use."""
+    return Claim(
+        build_credentials(account),
+        endpoint=account.endpoint,
+        role=account.credentials.role_arn or None,
+        uid=account.uid or None,
+        locks=locks,
+    )
+
+
+def build_source(account: Account, claim: Claim, ownership: Ownership | None = None) -> CasSource:
     """An account's API client. Raises Fatal for an endpoint, proxy or file that cannot be used."""
     return CasSource(
         endpoint=account.endpoint,
-        credentials=credentials if credentials is not None else build_credentials(account),
+        credentials=claim,
         resource_group=account.resource_group or None,
-        guard=ownership if ownership is not None else lambda: None,
+        guard=both(ownership, claim.check) if ownership is not None else claim.check,
         proxy=account.proxy or None,
         trust_env=True,
         ca_file=account.ca_file or None,
@@ -89,16 +107,23 @@ def build(
 ) -> Supervisor:
     """The service, ready to run. `clock`, `journal` and `source` are what a simulation puts in their places."""
     clock = clock if clock is not None else Clock()
-    make = source if source is not None else build_source
+    locks = build_locks(config, clock)  # a simulated source claims nothing
     return Supervisor(
         journal=journal if journal is not None else build_journal(config),
-        entries=[_entry(config, account, clock, make) for account in config.accounts],
+        entries=[_entry(config, account, clock, source, locks) for account in config.accounts],
         clock=clock,
         metrics=Metrics(),
+        release=locks.release,
     )
 
 
-def _entry(config: Config, account: Account, clock: Clock, source: Callable[[Account, Ownership], Source]) -> Entry:
+def _entry(
+    config: Config,
+    account: Account,
+    clock: Clock,
+    source: Callable[[Account, Ownership], Source] | None,
+    locks: Locks,
+) -> Entry:
     ownership = Ownership(clock)
     settings = Settings(
         account=account.name,
@@ -108,11 +133,16 @@ def _entry(config: Config, account: Account, clock: Clock, source: Callable[[Acc
         staleness=account.staleness,
         grouped=bool(account.resource_group),
     )
+    claim, made = None, source(account, ownership) if source is not None else None
+    if made is None:
+        claim = build_claim(account, locks)
+        made = build_source(account, claim, ownership)
     return Entry(
         ledger=Ledger(settings, Anchor(boot=clock.boot())),
-        source=source(account, ownership),
+        source=made,
         ownership=ownership,
         pace=Pace(page_size=account.page_size, sweep_every=account.sweep_every, probe_every=account.probe_every),
         qps=account.qps,
         uid=account.uid or None,
+        claim=claim,
     )

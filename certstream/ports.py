@@ -26,6 +26,10 @@ class Fenced(Fatal):
     """Another process owns this shard now. Stop calling; do not open it again."""
 
 
+class Held(Fatal):
+    """Another process on this host makes the calls of the same user. None here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """What opening a shard found. `previous`: an earlier owner was recorded; `released`: it handed over in order."""
@@ -114,3 +118,32 @@ class Source(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Claim(Protocol):
+    """One account's claim to its user's calls: on one host one process makes them."""
+
+    @property
+    def world(self) -> str:
+        """Where a UID and an access key mean one and the same user."""
+        ...
+
+    @property
+    def key(self) -> str | None:
+        """The access key or role, hashed; None while it is not known."""
+        ...
+
+    waits: str | None
+    """why there may be no call for now, whoever holds the locks"""
+
+    async def begin(self) -> None:
+        """Before anything else: claim what is known of the user. Raises Held."""
+        ...
+
+    def user(self, uid: str) -> None:
+        """The UID is known: it is claimed from now on."""
+        ...
+
+    def left(self) -> float:
+        """Claim everything; seconds for which a process before may still be calling. Raises Held."""
+        ...

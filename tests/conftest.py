@@ -6,7 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from certstream.source import locks
 from tests.real.kafka import Broker
+
+
+@pytest.fixture(autouse=True)
+def _host_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a test locks and kills keeps no other one waiting. Processes are told their `lock_dir`."""
+    monkeypatch.setattr(locks, "FOLDERS", (tmp_path_factory.mktemp("host"),))
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -19,8 +20,13 @@ from certstream.cli.options import ConfigFile, default_file
 from certstream.cli.trials import CheckLine, tried
 from certstream.config import Account, Config, ConfigError, load
 from certstream.core.errors import CertstreamError
+from certstream.core.pacing import SECOND
+from certstream.ports import Held
 from certstream.service.budget import Budget
 from certstream.service.clock import Clock
+
+if TYPE_CHECKING:
+    from certstream.source.locks import Locks
 
 
 def register(app: typer.Typer) -> None:
@@ -65,6 +71,8 @@ def _print(console: Console, line: CheckLine) -> None:
 
 async def lines(config: Config) -> AsyncIterator[CheckLine]:
     """Try one thing after the other; nothing that fails keeps the others from being tried."""
+    from certstream.app import build_locks
+
     service = await running_service(config)
     if config.brokers:
         yield await tried("topics", trials.topics(config))
@@ -75,25 +83,25 @@ async def lines(config: Config) -> AsyncIterator[CheckLine]:
         except trials.InUse as error:
             yield CheckLine("journal", True, f"{config.journal_path}: process {error.process} writes it; left alone")
             service = service or Service(f"process {error.process}", {})
-    budgets = _budgets(config)
+    clock = Clock()
+    budgets = {account.budget: Budget(account.qps, clock=clock) for account in config.accounts}
     users = {account.name: account.uid for account in config.accounts if account.uid}
-    for account in config.accounts:
-        if service is not None and (account.name in service.accounts or not service.accounts):
-            yield _told(account, service)
-        else:
-            async for line in _called(account, budgets[account.budget], users):
-                yield line
+    locks = build_locks(config, clock)
+    try:
+        for account in config.accounts:
+            if service is not None and (account.name in service.accounts or not service.accounts):
+                yield _told(account, service)
+            else:
+                async for line in _called(account, budgets[account.budget], users, locks):
+                    yield line
+    finally:
+        locks.release(clock.boot() + SECOND)  # no call is under way
+    if locks.unusable is not None:
+        yield CheckLine(
+            "lock_dir", True, f"not used, so that nothing shows who else makes these calls: {locks.unusable}"
+        )
     if len(config.accounts) > 1:
         yield await tried("budgets", trials.budgets(config.accounts, users))
-
-
-def _budgets(config: Config) -> dict[str, Budget]:
-    """The slots of each user: what `check` calls counts as what `run` calls does."""
-    least: dict[str, int] = {}
-    for account in config.accounts:
-        least[account.budget] = min(account.qps, least.get(account.budget, account.qps))
-    clock = Clock()
-    return {name: Budget(qps, clock=clock) for name, qps in least.items()}
 
 
 def _told(account: Account, service: Service) -> CheckLine:
@@ -103,27 +111,33 @@ def _told(account: Account, service: Service) -> CheckLine:
         return CheckLine(name, True, f"not called, for {service.name} holds its ten calls a second")
     state = service.accounts[account.name]
     why = f", {state['reason']}" if state.get("reason") else ""
-    good = state.get("state") in ("healthy", "baseline")
+    good = state.get("state") in ("healthy", "baseline", "starting", "throttled")  # no fault of what is tried here
     return CheckLine(name, good, f"not called, for {service.name} polls it, and says: {state.get('state')}{why}")
 
 
-async def _called(account: Account, budget: Budget, users: dict[str, str]) -> AsyncIterator[CheckLine]:
-    from certstream.app import build_credentials, build_source
+async def _called(account: Account, budget: Budget, users: dict[str, str], locks: Locks) -> AsyncIterator[CheckLine]:
+    from certstream.app import build_claim, build_source
 
     name = f"account {account.name}"
     try:
-        keys = build_credentials(account)
-        source = build_source(account, credentials=keys)
+        claim = build_claim(account, locks)
+        source = build_source(account, claim)
     except CertstreamError as error:
         yield CheckLine(name, False, str(error))
         return
     try:
-        there = await tried(f"{name}, credentials", trials.credentials(account, keys))
+        await claim.begin()
+        there = await tried(f"{name}, credentials", trials.credentials(account, claim))
         yield there
         if there.ok:  # else the same would be told thrice
             yield await tried(f"{name}, user", trials.user(account, source, users))
+            if account.name in users:
+                claim.user(users[account.name])
+            budget.hold(max(claim.left(), budget.held(), 0.0))
             yield await tried(f"{name}, permission and endpoint", trials.listing(account, source, budget))
         else:
             yield CheckLine(f"{name}, permission and endpoint", False, "not tried, for there are no credentials")
+    except Held as error:
+        yield CheckLine(name, True, f"not called: {error}")
     finally:
         await source.close()

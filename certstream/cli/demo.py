@@ -111,6 +111,7 @@ def configured(play: Play, url: str, folder: Path, kafka: str) -> Config:
         # Topics of its own: in another run's history these certificates would be missing, all at once.
         "topic_prefix": f"certstream-demo-{secrets.token_hex(3)}." if kafka else "certstream.",
         "thresholds": play.thresholds,
+        "lock_dir": str(folder),  # two demonstrations have the same user, and nothing to do with each other
         "http": Http(listen="127.0.0.1:0"),
         "accounts": (account,),
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from certstream.cli.lines import safe
 from certstream.config import ConfigError
 from certstream.core.errors import CertstreamError, Fatal
-from certstream.ports import Fenced
+from certstream.ports import Fenced, Held
 
 OK = 0
 PROBLEMS = 1
@@ -22,7 +22,7 @@ MEANINGS = {
     "suspect; `demo` missed a type",
     USAGE: "the command line or the configuration is wrong; it says where",
     FATAL: "it cannot go on until somebody acts, or (one-off commands) what it needs is away; it says what",
-    FENCED: "another process owns the same journal now",
+    FENCED: "another process owns the same journal now, or makes the same user's calls on this host",
     130: "interrupted twice with Ctrl-C, or where there is nothing to finish",
 }
 """Code → meaning, for `--help` and docs/configuration.md."""
@@ -31,7 +31,7 @@ MEANINGS = {
 def code_of(error: BaseException) -> int:
     """The exit code for an error that ends a command."""
     causes = list(leaves(error))
-    for kind, code in ((ConfigError, USAGE), (Fenced, FENCED)):
+    for kind, code in ((ConfigError, USAGE), (Fenced, FENCED), (Held, FENCED)):
         if any(isinstance(one, kind) for one in causes):
             return code
     return FATAL

@@ -19,6 +19,7 @@ from certstream.cli.options import ConfigFile, LogJson, Verbose, configuration, 
 from certstream.cli.signals import stop_on_signals
 from certstream.config import Config
 from certstream.core.errors import Fatal
+from certstream.ports import Held
 
 if TYPE_CHECKING:
     pass
@@ -80,9 +81,7 @@ async def serve_until(config: Config, *, stop: asyncio.Event, once: bool = False
     if once and (other := await running_service(config)) is not None:
         shared = sorted({account.name for account in config.accounts} & other.accounts.keys())
         if shared:
-            raise Fatal(
-                f"{other.name} polls {', '.join(shared)} and holds the calls; stop it, or leave the sweep to it"
-            )
+            raise Held(f"{other.name} polls {', '.join(shared)} and holds the calls; stop it, or leave the sweep to it")
     make_folder(config)
     supervisor = app.build(config)
     async with AsyncExitStack() as stack:

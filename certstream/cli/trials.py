@@ -160,8 +160,8 @@ async def user(account: Account, source: Source, users: dict[str, str]) -> str:
 
 
 async def budgets(accounts: Iterable[Account], users: Mapping[str, str]) -> str:
-    """`run` refuses one user under two budgets. `users`: account to UID, as far as known."""
-    refuse_two_budgets((one.name, one.budget, users.get(one.name)) for one in accounts)
+    """`run` refuses one user under two budgets, or with two `qps`. `users`: account to UID, as far as known."""
+    refuse_two_budgets((one.name, one.budget, one.qps, users.get(one.name), None) for one in accounts)
     return "accounts of one user share a budget, as far as users are known"
 
 

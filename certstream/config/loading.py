@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from certstream.config.model import Config, default_journal
 from certstream.config.telling import Where, field_of, place, tell
-from certstream.config.values import FILES
+from certstream.config.values import FILES, FOLDERS
 from certstream.core.errors import Fatal
 
 PREFIX = "CERTSTREAM_"
@@ -110,7 +110,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _from_directory(data: Any, directory: Path) -> None:
     """Make the paths in `data` independent of the present directory."""
     for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
-        if key in FILES and isinstance(value, str) and value:
+        if key in FILES | FOLDERS and isinstance(value, str) and value:
             try:
                 data[key] = str(directory / Path(value).expanduser())
             except RuntimeError:  # `~nobody`: then it is no file either

@@ -190,6 +190,11 @@ class Config(Section):
         "when `expiring` is told, before notAfter",
     )
     pem: Boolean = setting(True, "true or false", "false: keep and publish only the SHA-256 of a certificate")
+    lock_dir: str = setting(
+        "",
+        "a path; empty: /dev/shm, else /tmp",
+        "where processes of this host see who makes a user's calls; the same for all of them",
+    )
     http: Http = Field(Http())
     accounts: tuple[Account, ...] = Field((Account(),))
     kafka: Kafka = Field(Kafka())

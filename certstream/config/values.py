@@ -140,6 +140,8 @@ Endpoint = Annotated[str, AfterValidator(_is_endpoint)]
 NAME_ALLOWED = "1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit"
 FILES = frozenset({"token_file", "password_file", "ca_file", "cert_file", "key_file", "access_key_secret_file"})
 """Keys that name a file: relative to the configuration's directory."""
+FOLDERS = frozenset({"lock_dir"})
+"""Keys that name a folder: relative as those are."""
 URL_ALLOWED = "https://host[:port]; http:// on loopback only, or with insecure = true"
 Proxy = Annotated[str, AfterValidator(_is_proxy)]
 Listen = Annotated[str, AfterValidator(_is_listen)]

@@ -19,7 +19,9 @@ import msgspec
 from certstream.core.errors import CertstreamError, Fatal, StaleCredentials, Throttled, Transient
 
 ACTION: Final = "yundun-cert:ListClientCertificate"  # for RAM
-LONGEST_FREEZE: Final = 3600.0  # seconds; a longer `x-acs-retry-after` is cut to this, or it could silence an account
+LONGEST_FREEZE: Final = 60.0
+"""Seconds. A longer `x-acs-retry-after` is cut to this: one answer must not silence a user's accounts for hours, and a
+call a minute is none that a throttle could mind."""
 
 Slice = msgspec.Raw | bytes
 """The JSON text of one record of a page, as it came."""
@@ -227,7 +229,8 @@ def failure(
     text = f"{quoted(code, secrets)}: {quoted(str(said), secrets)} ({where})"
     match kind:
         case "Throttling":
-            return Throttled(text, retry_after=_retry_after(headers))
+            wait, note = _retry_after(headers, secrets)
+            return Throttled(text + note, retry_after=wait)
         case "InvalidSecurityToken":
             return StaleCredentials(text)
         case "ServiceUnavailable" | "InternalError" | "SignatureNonceUsed":
@@ -250,7 +253,8 @@ def failure(
     if kind.startswith("Missing"):
         return Fatal(f"{text}; this is a bug of certstream, or a proxy that drops parts of the request")
     if status == 429:  # from something before the API; to freeze is the safe reading
-        return Throttled(f"HTTP 429: {quoted(body, secrets)}", retry_after=_retry_after(headers))
+        wait, note = _retry_after(headers, secrets)
+        return Throttled(f"HTTP 429: {quoted(body, secrets)}{note}", retry_after=wait)
     if 200 <= status < 300:
         return Garbled(f"HTTP {status} without a JSON object that has a CertificateList: {quoted(body, secrets)}")
     if 300 <= status < 400:
@@ -272,10 +276,17 @@ def quoted(text: str | bytes, secrets: Collection[str] = ()) -> str:
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in cut)
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds out of `x-acs-retry-after`, which is in milliseconds."""
-    text = _header(headers, "x-acs-retry-after") or ""
-    return min(int(text[:12]) / 1000, LONGEST_FREEZE) if text.isascii() and text.isdigit() else None
+def _retry_after(headers: Mapping[str, str], secrets: Collection[str]) -> tuple[float | None, str]:
+    """Seconds out of `x-acs-retry-after`, which is in milliseconds; and what to say where it is not followed."""
+    text = _header(headers, "x-acs-retry-after")
+    if text is None:
+        return None, ""
+    if not (text.isascii() and text.isdigit()):
+        return None, f"; x-acs-retry-after is no number of milliseconds: {quoted(text, secrets)}"
+    seconds = int(text[:12]) / 1000
+    if seconds > LONGEST_FREEZE:
+        return LONGEST_FREEZE, f"; it asks for {seconds:.0f} s of silence, {LONGEST_FREEZE:.0f} s are kept"
+    return seconds, ""
 
 
 def _denied_action(fields: Mapping[str, Any]) -> str:

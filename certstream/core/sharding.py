@@ -34,13 +34,23 @@ def shard_of(budget: str, partitions: int) -> int:
     return (murmur2(budget.encode()) & 0x7FFFFFFF) % partitions
 
 
-def refuse_two_budgets(accounts: Iterable[tuple[str, str, str | None]]) -> None:
-    """`accounts`: name, budget, UID as far as it is known. Raises Fatal where one user has several budgets."""
-    first: dict[str, tuple[str, str]] = {}
-    for name, budget, uid in accounts:
-        other, shared = first.setdefault(uid, (name, budget)) if uid is not None else (name, budget)
-        if shared != budget:
-            raise Fatal(
-                f"accounts {other} and {name} are one user (UID {uid}), whose ten calls a second they must share: "
-                f"give both the same `budget`"
-            )
+def refuse_two_budgets(accounts: Iterable[tuple[str, str, int, str | None, str | None]]) -> None:
+    """`accounts`: name, budget, qps, UID and access key as far as they are known. Raises Fatal where one user has
+    several budgets, or several `qps`."""
+    first: dict[tuple[str, str], tuple[str, str, int]] = {}
+    for name, budget, qps, uid, key in accounts:
+        for kind, value in (("budget", budget), ("uid", uid), ("key", key)):
+            if value is None:
+                continue
+            other, shared, pace = first.setdefault((kind, value), (name, budget, qps))
+            who = {"budget": f"budget {value}", "uid": f"UID {value}", "key": "the same access key or role"}[kind]
+            if shared != budget:
+                raise Fatal(
+                    f"accounts {other} and {name} are one user ({who}), whose ten calls a second they must share: "
+                    f"give both the same `budget`"
+                )
+            if pace != qps:
+                raise Fatal(
+                    f"accounts {other} and {name} are one user ({who}), but `qps` is {pace} for the one and {qps} for "
+                    f"the other: it is the user's, give both the same"
+                )

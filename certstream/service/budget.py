@@ -17,6 +17,9 @@ from certstream.service.clock import Clock
 
 T = TypeVar("T")
 
+ENDLESS = 3
+"""Silences without a good answer between them: it is not over because the last one has ended."""
+
 
 class Urgency(IntEnum):
     """Lower goes first."""
@@ -47,13 +50,15 @@ class Share:
         self._at = self._deaf_until = clock.monotonic()
         self._contested = False
 
-    def cut(self, frozen_until: float) -> None:
-        """A throttle answer, and until when it silences the budget."""
+    def cut(self, frozen_until: float) -> bool:
+        """A throttle answer, and until when it silences the budget. False: one of several that were under way."""
         now = self._now()
-        if now >= self._deaf_until:
+        first = now >= self._deaf_until
+        if first:
             self._share = max(self._share * self.CUT, self.LEAST)
             self._deaf_until = frozen_until + SECOND
             self._contested |= self._share < 0.6 * self._qps
+        return first
 
     def contested(self) -> bool:
         """Throttle answers keep coming: true from a second cut within seconds until nearly all has come back."""
@@ -85,6 +90,7 @@ class Budget:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._next_sweep = self._next = 0.0
         self._throttled = 0
+        self._silences = 0
         self._timer: asyncio.TimerHandle | None = None
         self.frozen_until = 0.0
         self._held_until = 0.0
@@ -98,7 +104,7 @@ class Budget:
             self._freeze(error.retry_after)
             raise
         else:
-            self._throttled = 0
+            self._throttled = self._silences = 0
             self._trip.measured(answer.sent, answer.received)
             return answer
         finally:
@@ -120,14 +126,15 @@ class Budget:
 
     def contested(self) -> bool:
         """Somebody else spends this user's calls, and goes on doing so."""
-        return self._share.contested() or self.frozen_until - self._clock.monotonic() > 5
+        waits = self.frozen_until - self._clock.monotonic() > 5
+        return self._share.contested() or waits or self._silences >= ENDLESS
 
     def _freeze(self, retry_after: float | None) -> None:
         self._throttled += 1
         wait = retry_after if retry_after is not None else full_jitter(self._throttled, self._clock.random.random())
         self.frozen_until = self._clock.monotonic() + max(wait, 0.1)
         self._slots.freeze(self.frozen_until)
-        self._share.cut(self.frozen_until)
+        self._silences += self._share.cut(self.frozen_until)
 
     async def _turn(self, urgency: Urgency) -> None:
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -16,7 +16,8 @@ from certstream.core.events import key_of
 from certstream.core.ledger import Ledger, adopt, begin
 from certstream.core.rows import Head, encode
 from certstream.core.wire import ACCOUNTS, STATE, Put
-from certstream.ports import Journal, JournalAway, JournalDoubt, Shard, Source
+from certstream.ports import Claim, Journal, JournalAway, JournalDoubt, Shard, Source
+from certstream.service import users
 from certstream.service.clock import Clock
 from certstream.service.poller import Pace
 
@@ -47,7 +48,8 @@ class Ownership:
 
 @dataclass(slots=True)
 class Entry:
-    """One configured account, built by `app`. `uid`: from the configuration, or None."""
+    """One configured account, built by `app`. `uid`: from the configuration, or None. `unanswered`: STS was asked whose
+    the key is, and has not said it yet."""
 
     ledger: Ledger
     source: Source
@@ -55,6 +57,8 @@ class Entry:
     pace: Pace
     qps: int
     uid: str | None
+    claim: Claim | None = None
+    unanswered: bool = False
 
 
 async def identify(entries: Sequence[Entry], *, again: bool = False) -> list[Entry]:
@@ -66,7 +70,9 @@ async def identify(entries: Sequence[Entry], *, again: bool = False) -> list[Ent
     async def ask(entry: Entry) -> bool:
         try:
             entry.uid = entry.uid or await entry.source.uid()
+            entry.unanswered = False
         except CertstreamError as error:
+            entry.unanswered = True
             if not again:
                 log.warning("uid.unknown", extra={"account": entry.ledger.name, "reason": str(error)})
             return False
@@ -93,16 +99,19 @@ async def identify_later(
 
 
 def refuse_two_budgets(entries: Sequence[Entry]) -> None:
-    """Raises Fatal for entries of one user under several budgets, as far as their users are known: by the
-    configuration or STS, else by their histories."""
+    """Raises Fatal for entries of one user, or of one key, under several budgets or of several `qps`, as far as their
+    users are known: by the configuration or STS, else by their histories."""
     sharding.refuse_two_budgets(
         (
             entry.ledger.name,
             entry.ledger.settings.budget,
-            entry.uid or (entry.ledger.head.uid if entry.ledger.head is not None else None),
+            entry.qps,
+            users.known(entry),
+            entry.claim.key if entry.claim is not None else None,
         )
         for entry in entries
     )
+    users.settle(entries)
 
 
 async def open_shard(

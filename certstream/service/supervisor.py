@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ from certstream.core.draft import Draft
 from certstream.core.errors import CertstreamError
 from certstream.core.sharding import shard_of
 from certstream.ports import Journal, JournalAway, Shard
-from certstream.service import expiry
+from certstream.service import expiry, users
 from certstream.service.budget import Budget
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
@@ -45,6 +45,7 @@ class _Running:
     """One account at work."""
 
     poller: Poller
+    observer: Observer
     health: Health
     writer: Writer
     confirming: Confirming
@@ -58,6 +59,8 @@ class Supervisor:
     entries: Sequence[Entry]
     clock: Clock
     metrics: Metrics
+    release: Callable[[float | None], None] = lambda free_at: None
+    """Lets other processes on this host make the users' calls; since when all slots are back, None: not known."""
     _running: dict[str, _Running] = field(default_factory=dict)
     _budgets: dict[str, Budget] = field(default_factory=dict)
     _unknown: list[Entry] = field(default_factory=list)
@@ -110,12 +113,18 @@ class Supervisor:
         finally:
             await asyncio.gather(*(entry.source.close() for entry in self.entries), return_exceptions=True)
             await self.journal.close()
+            quiet = all(budget.idle() for budget in self._budgets.values())
+            self.release(self.clock.boot() if quiet else None)
 
     async def _open(self) -> list[tuple[Shard, list[Entry]]]:
-        """Connect, find out who the users are, and own their shards."""
+        """Claim the users' calls on this host, connect, find out who the users are, and own their shards."""
+        self._step = "looking who makes these users' calls on this host"
+        await users.begin(self.entries)
+        self._step = "waiting for the journal"
         await self._connect()
         self._step = "asking STS whose keys these are"
         self._unknown = await identify(self.entries)
+        users.claim(self.entries)
         self._step = "reading its history in the journal"
         shards: dict[int, list[Entry]] = {}
         for entry in self.entries:
@@ -150,6 +159,7 @@ class Supervisor:
         for (shard, entries), writer in zip(opened, writers, strict=True):
             for entry in entries:
                 self._running[entry.ledger.name] = self._assemble(entry, shard, writer)
+        users.hold(self.entries, self._budgets)
         try:
             async with asyncio.TaskGroup() as everything:
                 writing = [everything.create_task(writer.run()) for writer in writers]
@@ -223,7 +233,7 @@ class Supervisor:
             clock=clock,
             metrics=metrics,
         )
-        return _Running(poller, health, writer, confirming)
+        return _Running(poller, observer, health, writer, confirming)
 
     async def _keep_user(self, entry: Entry) -> None:
         """Write the user of an entry, known only now, into its head."""

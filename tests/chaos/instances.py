@@ -35,6 +35,7 @@ class Instances:
     """two of them are there, and which one stays is not decided"""
     _outlived: bool = False
     """the present one has outlived a second one, which may have taken the accounts before it ended"""
+    _hosts: int = 0
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def start(self) -> None:
@@ -141,8 +142,11 @@ class Instances:
         self._current, self._outlived = self._new(), False
 
     def _new(self) -> subprocess.Popen[bytes]:
+        """On a host of its own: on one host the second would be refused before it could fence anybody."""
         words = ("run", "--config", str(self.config))
-        return start(self.directory, "service", *words, environment=self.environment)
+        self._hosts += 1
+        host = {"CERTSTREAM_LOCK_DIR": str(self.directory / f"host-{self._hosts}")}
+        return start(self.directory, "service", *words, environment={**self.environment, **host})
 
     def _last(self) -> str:
         """The last lines of its log that say something."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from certstream.app import build_journal
+from certstream.app import build_claim, build_journal, build_locks
 from certstream.cli import steady
 from certstream.cli.check import lines
 from certstream.cli.trials import CheckLine
@@ -18,6 +18,7 @@ from certstream.core.answers import Garbled
 from certstream.core.errors import Throttled, Transient
 from certstream.definition import topics
 from certstream.journal.topics import apply
+from certstream.service.clock import Clock
 from certstream.simulator import DEFAULT_KEY, DEFAULT_USER, Simulator, SimulatorConfig
 from certstream.web import serve
 from tests.real.kafka import Broker
@@ -227,6 +228,47 @@ async def test_an_account_that_a_service_polls_is_not_called(tmp_path: Path) -> 
     assert told["account prod"] == CheckLine(
         "account prod", False, f"not called, for the service at {url} polls it, and says: denied, no permission"
     )
+
+
+@pytest.mark.parametrize("state", ["starting", "throttled"])
+async def test_what_is_no_fault_of_the_account_is_told_and_does_not_fail(tmp_path: Path, state: str) -> None:
+    from certstream.service.metrics import Metrics
+
+    status = {"accounts": {"prod": {"state": state, "reason": "reading"}}, "journal": {"state": "ok"}}
+    async with serve("127.0.0.1:0", registry=Metrics().registry, status=lambda: status, token=None) as url:
+        told = await found(config(tmp_path, "http://127.0.0.1:9", http=Http(listen=url.removeprefix("http://"))))
+    assert told["account prod"].ok
+    assert f"says: {state}, reading" in told["account prod"].text
+
+
+@pytest.mark.parametrize("known", ["by its key", "by STS"])
+async def test_a_user_whose_calls_another_process_makes_is_not_called(tmp_path: Path, known: str) -> None:
+    async with Simulator() as simulator:
+        given = config(tmp_path, simulator.url, lock_dir=f"{tmp_path}/host")
+        locks = build_locks(given, Clock())  # flock parts open files, not processes
+        held = build_claim(given.accounts[0], locks)
+        if known == "by its key":
+            await held.begin()
+        else:
+            held.user(DEFAULT_USER.uid)
+            held.left()
+        told = await found(given)
+        assert simulator.calls == (0 if known == "by its key" else 1)  # STS is no call that counts
+        assert told["account prod"].ok
+        assert "not called: process" in told["account prod"].text
+        locks.release(0.0)
+        assert (await found(given))[LISTING].ok
+        again = build_claim(given.accounts[0], build_locks(given, Clock()))
+        await again.begin()
+        assert 0 < again.left() < 1.1, "the next one waits until the slots of `check` are back, and no longer"
+
+
+async def test_without_a_folder_for_locks_it_says_so_and_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with Simulator() as simulator:
+        told = await found(config(tmp_path, simulator.url, lock_dir=f"{tmp_path}/file"))
+    assert all(line.ok for line in told.values())
+    assert "nothing shows who else makes these calls" in told["lock_dir"].text
 
 
 async def test_an_embedded_journal_in_use_is_left_alone_and_so_is_its_account(tmp_path: Path) -> None:

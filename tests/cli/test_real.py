@@ -64,11 +64,12 @@ def simulated(folder: Path, *words: str) -> Iterator[str]:
             assert running.wait(10) == OK
 
 
-def configure(folder: Path, url: str, journal: str | None = None, extra: str = "") -> None:
+def configure(folder: Path, url: str, journal: str | None = None, extra: str = "", host: str = "host") -> None:
     (folder / "secret").write_text(DEFAULT_USER.secret)
     (folder / "certstream.toml").write_text(
         f'''{extra}
         journal = "{journal or f"sqlite://{folder}/journal.db"}"
+        lock_dir = "{host}"
         [http]
         listen = "127.0.0.1:{free_port()}"
         [[accounts]]
@@ -150,7 +151,7 @@ def test_run_publishes_answers_and_stops_in_order(tmp_path: Path) -> None:
         with process("run", cwd=tmp_path) as service:
             until("ready", 20, lambda: "healthy" in ran("check", cwd=tmp_path).stdout)
             beside = ran("once", cwd=tmp_path)
-            assert beside.returncode == FATAL
+            assert beside.returncode == FENCED
             assert "holds the calls" in beside.stderr
             service.send_signal(signal.SIGTERM)
             assert service.wait(10) == OK
@@ -222,7 +223,7 @@ def test_the_older_of_two_services_on_one_kafka_ends_with_exit_code_4(tmp_path: 
         assert ran("topics", "plan", cwd=tmp_path).returncode == OK
         with process("run", cwd=tmp_path) as older:
             until("ready", 20, lambda: "healthy" in ran("check", cwd=tmp_path).stdout)
-            configure(tmp_path, url, f"kafka://{kafka.bootstrap}", prefix)  # another port
+            configure(tmp_path, url, f"kafka://{kafka.bootstrap}", prefix, "elsewhere")  # another port and host
             with process("run", cwd=tmp_path) as newer:
                 assert older.wait(20) == FENCED
                 newer.send_signal(signal.SIGTERM)

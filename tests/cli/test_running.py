@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
+from certstream.app import build_claim, build_locks
 from certstream.cli import running
 from certstream.cli.exits import OK, PROBLEMS
 from certstream.config import Account, Config, Credentials, Http
 from certstream.core.errors import Fatal
+from certstream.ports import Held
+from certstream.service.clock import Clock
 from certstream.simulator import DEFAULT_KEY, DEFAULT_USER, Simulator, SimulatorConfig
 
 
@@ -75,6 +79,25 @@ async def test_one_sweep_that_is_refused_says_why_and_is_exit_code_1(
         config = Config(journal=f"sqlite://{tmp_path}/journal.db", http=Http(listen=""), accounts=(account,))
         assert await swept(config) == PROBLEMS
     assert "account prod is denied: Forbidden.RAM" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("once", [True, False])
+async def test_beside_a_process_that_is_only_just_starting_nothing_is_opened(tmp_path: Path, once: bool) -> None:
+    (tmp_path / "secret").write_text(DEFAULT_USER.secret)
+    keys = Credentials(access_key_id=DEFAULT_KEY, access_key_secret_file=str(tmp_path / "secret"))
+    async with Simulator() as simulator:
+        account = Account(name="prod", endpoint=simulator.url, credentials=keys)
+        config = Config(
+            journal=f"sqlite://{tmp_path}/mine/journal.db",
+            lock_dir=f"{tmp_path}/host",
+            http=Http(listen=""),
+            accounts=(account,),
+        )
+        await build_claim(account, build_locks(config, Clock())).begin()  # all that the other one has done so far
+        with pytest.raises(Held, match="makes the ten calls a second of access key LTAI…0001"):
+            await asyncio.wait_for(running.serve_until(config, stop=asyncio.Event(), once=once), 10)
+        assert simulator.calls == 0
+        assert os.listdir(tmp_path / "mine") == []
 
 
 def test_a_sweep_that_was_not_complete_is_told_also_where_every_account_looks_well(

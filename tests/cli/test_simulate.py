@@ -44,7 +44,12 @@ async def test_the_exports_that_are_printed_work_as_they_are(tmp_path: Path) -> 
             "sh",
             "-ec",
             f"{exports}\nexec {sys.executable} -m certstream check",
-            env={"HOME": str(tmp_path), "CERTSTREAM_HTTP__LISTEN": "", "PYTHONPATH": ":".join(sys.path)},
+            env={
+                "HOME": str(tmp_path),
+                "CERTSTREAM_HTTP__LISTEN": "",
+                "CERTSTREAM_LOCK_DIR": "host",
+                "PYTHONPATH": ":".join(sys.path),
+            },
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
         )

@@ -221,12 +221,23 @@ def test_throttling_freezes_for_as_long_as_the_server_says(code: str, status: in
 
 @pytest.mark.parametrize(
     ("said", "seconds"),
-    [("0", 0.0), ("-1", None), ("soon", None), ("", None), ("1.5", None), ("99999999999999", 3600.0)],
+    [
+        ("0", 0.0),
+        ("60000", 60.0),
+        ("60001", 60.0),
+        ("-1", None),
+        ("soon", None),
+        ("", None),
+        ("1.5", None),
+        ("99999999999999", 60.0),
+    ],
 )
 def test_a_freeze_that_makes_no_sense_is_none_and_one_for_ever_is_cut(said: str, seconds: float | None) -> None:
     error = failing(400, refused("Throttling.User"), {"x-acs-retry-after": said})
     assert isinstance(error, Throttled)
     assert error.retry_after == seconds
+    followed = said in ("0", "60000")
+    assert ("s of silence, 60 s are kept" in str(error) or "no number of milliseconds" in str(error)) is not followed
 
 
 def test_a_429_of_something_before_the_api_freezes_too() -> None:

@@ -231,27 +231,98 @@ async def test_one_user_under_two_budgets_is_refused_with_both_names(directory: 
         assert world.events == []
 
 
+SECOND_KEY = "LTAIsimulator00000003"
+ONE_USER = SimulatorConfig(
+    certificates=40, users={DEFAULT_KEY: DEFAULT_USER, SECOND_KEY: User(SECRET, DEFAULT_USER.uid), OTHER_KEY: OTHER}
+)
+
+
+def second_key(directory: Path, simulator: Simulator, name: str, **changes: object) -> Account:
+    """An account of the first user, with another key of that user's."""
+    (directory / "secret-of-the-second-key").write_text(SECRET)
+    keys = Credentials(access_key_id=SECOND_KEY, access_key_secret_file=str(directory / "secret-of-the-second-key"))
+    return account(directory, simulator, name, credentials=keys, **changes)
+
+
 @together
-async def test_one_user_under_two_budgets_is_noticed_when_sts_answers_at_last(tmp_path: Path) -> None:
-    async with living(tmp_path, started=False, paced=False) as world:
+async def test_two_keys_under_two_budgets_wait_while_sts_is_away_and_are_refused_when_it_names_one_user(
+    tmp_path: Path,
+) -> None:
+    async with living(tmp_path, simulator=ONE_USER, started=False) as world:
         world.simulator.denied.add("GetCallerIdentity")
-        one, two = (account(tmp_path, world.simulator, name, sts_endpoint=world.simulator.url) for name in "ab")
-        await world.start(world.config.model_copy(update={"accounts": (one, two)}))
-        await world.health("healthy", "a")
+        sts, make = world.simulator.url, world.simulator
+        one, two = account(tmp_path, make, "a", sts_endpoint=sts), second_key(tmp_path, make, "b", sts_endpoint=sts)
+        await world.start(world.config.model_copy(update={"accounts": (one, two)}), baselined=False)
+        await world.until("both are held back", lambda: len(waiting(world)) == 2)
         await asyncio.sleep(0.7)
         assert len(world.said("uid.unknown")) == 2
+        assert not [call for call in world.calls() if call["action"] == "ListClientCertificate"]
         world.simulator.denied.clear()
-        with pytest.raises(Fatal, match="accounts a and b are one user"):
+        with pytest.raises(Fatal, match=f"accounts a and b are one user .UID {DEFAULT_USER.uid}"):
             await world.ended()
 
 
 @together
+async def test_an_unknown_user_waits_beside_a_known_one_which_goes_on_until_sts_tells_them_apart(
+    tmp_path: Path,
+) -> None:
+    async with living(tmp_path, simulator=ONE_USER, started=False) as world:
+        world.secrets.add(OTHER.secret)
+        world.simulator.denied.add("GetCallerIdentity")
+        known = account(tmp_path, world.simulator, "a", uid=DEFAULT_USER.uid)
+        unknown = other(tmp_path, world.simulator, "b", sts_endpoint=world.simulator.url)
+        await world.start(world.config.model_copy(update={"accounts": (known, unknown)}), baselined=False)
+        await world.event("account.baselined", "a")
+        assert waiting(world) == ["b"]
+        assert not world.told("account.baselined", "b")
+        world.simulator.denied.clear()
+        await world.event("account.baselined", "b")
+
+
+@together
+async def test_an_unknown_user_that_has_the_only_budget_does_not_wait(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False) as world:
+        world.simulator.denied.add("GetCallerIdentity")
+        sts = world.simulator.url
+        one = account(tmp_path, world.simulator, "a", sts_endpoint=sts, budget="shared")
+        two = account(tmp_path, world.simulator, "b", sts_endpoint=sts, budget="shared")
+        await world.start(world.config.model_copy(update={"accounts": (one, two)}))
+        assert waiting(world) == []
+
+
+def waiting(world: World) -> list[str]:
+    """Accounts that say that they wait for STS."""
+    assert world.service is not None
+    told = world.service.status()["accounts"]
+    return sorted(name for name, one in told.items() if "STS has not said whose key it is" in (one["reason"] or ""))
+
+
+@together
+async def test_one_key_under_two_budgets_is_refused_at_once_also_where_sts_is_away(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False) as world:
+        world.simulator.denied.add("GetCallerIdentity")
+        one, two = (account(tmp_path, world.simulator, name, sts_endpoint=world.simulator.url) for name in "ab")
+        assert "accounts a and b are one user (the same access key or role)" in await refusal(world, one, two)
+        assert not [call for call in world.calls() if call["action"] == "ListClientCertificate"]
+
+
+@together_for({"one budget": {"budget": "shared"}, "one user": {}})
+async def test_one_user_with_two_qps_is_refused_with_both_names(directory: Path, budget: dict[str, str]) -> None:
+    async with living(directory, simulator=ONE_USER, started=False) as world:
+        one = account(directory, world.simulator, "one", uid="77", qps=10, budget="shared")
+        two = second_key(directory, world.simulator, "two", uid="77", qps=5, **{"budget": "shared", **budget})
+        text = await refusal(world, one, two)
+        assert "accounts one and two are one user" in text
+        assert "`qps` is 10 for the one and 5 for the other" in text
+
+
+@together
 async def test_one_user_under_two_budgets_is_noticed_by_their_histories_where_sts_is_away(tmp_path: Path) -> None:
-    async with living(tmp_path, uid="77") as world:
+    async with living(tmp_path, simulator=ONE_USER, uid="77") as world:
         await world.stop()
         world.simulator.denied.add("GetCallerIdentity")
         here = account(tmp_path, world.simulator, sts_endpoint=world.simulator.url)
-        text = await refusal(world, here, account(tmp_path, world.simulator, "other", uid="77"))
+        text = await refusal(world, here, second_key(tmp_path, world.simulator, "other", uid="77"))
         assert "accounts prod and other are one user (UID 77)" in text
         assert world.said("uid.unknown")
 

@@ -74,7 +74,8 @@ async def test_killed_in_the_middle_of_it_nothing_is_lost_and_nothing_twice(tmp_
 async def test_a_second_owner_fences_the_first_which_stops_calling_and_ends(tmp_path: Path, kafka: Broker) -> None:
     async with living(tmp_path, settings=at(kafka)) as world:
         stop = asyncio.Event()
-        newer = asyncio.create_task(build(world.config, clock=Clock()).run(stop))
+        elsewhere = world.config.model_copy(update={"lock_dir": f"{tmp_path}/another-host"})
+        newer = asyncio.create_task(build(elsewhere, clock=Clock()).run(stop))
         with pytest.raises(Fenced):
             await world.ended()
         fenced = time.time()

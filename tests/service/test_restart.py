@@ -16,6 +16,7 @@ from certstream.app import build, build_journal
 from certstream.core.errors import Fatal
 from certstream.core.sharding import shard_of
 from certstream.core.sweep import Verdict
+from certstream.ports import Held
 from certstream.service import poller, supervisor
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
@@ -138,6 +139,22 @@ async def test_after_an_orderly_stop_the_next_one_calls_at_once_after_a_kill_it_
         assert arrivals_after(world, held.created)[0] - held.created >= supervisor.TAKE_OVER
 
 
+@together_for({"stopped": True, "killed": False})
+async def test_the_next_one_on_this_host_waits_after_a_kill_with_any_journal(directory: Path, orderly: bool) -> None:
+    async with living(directory, sweep_every=0.0) as world:
+        await (world.stop() if orderly else world.kill())
+        moment = time.time()
+        other = build(world.config.model_copy(update={"journal": f"sqlite://{directory}/other.db"}), clock=Clock())
+        stop = asyncio.Event()
+        running = asyncio.create_task(other.run(stop))
+        await world.until("it calls", lambda: arrivals_after(world, moment))
+        assert bool(world.said("take-over")) is not orderly
+        waited = arrivals_after(world, moment)[0] - moment
+        assert orderly or waited >= 0.9 * supervisor.TAKE_OVER
+        stop.set()
+        await running
+
+
 def test_a_take_over_waits_for_ownership_deadline_and_a_second() -> None:
     assert supervisor.OWNERSHIP + supervisor.DEADLINE + 1.0 == TAKE_OVER == 11.0
 
@@ -145,8 +162,11 @@ def test_a_take_over_waits_for_ownership_deadline_and_a_second() -> None:
 @together
 async def test_a_second_process_on_the_same_file_is_refused_and_disturbs_nobody(tmp_path: Path) -> None:
     async with living(tmp_path) as world:
-        with pytest.raises(Fatal, match="written by"):
+        with pytest.raises(Held, match="makes the ten calls a second of access key"):
             await build(world.config, clock=Clock()).run(asyncio.Event())
+        unlocked = world.config.model_copy(update={"lock_dir": f"{tmp_path}/another"})
+        with pytest.raises(Fatal, match="written by"):
+            await build(unlocked, clock=Clock()).run(asyncio.Event())
         issued = world.simulator.issue()
         await world.event("certificate.new", issued)
 

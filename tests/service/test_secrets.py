@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from certstream.app import build, build_journal, build_source
+from certstream.app import build, build_claim, build_journal, build_source
 from certstream.cli import check
 from certstream.service.clock import Clock
 from certstream.simulator import SimulatorConfig, User
@@ -65,7 +65,7 @@ async def test_the_secret_is_nowhere(tmp_path: Path) -> None:
         assert SECRET not in str(told)
         world.simulator.intercept = None
         await world.health("healthy")
-        source = build_source(world.config.accounts[0])
+        source = build_source(world.config.accounts[0], build_claim(world.config.accounts[0], None))
         assert (await source._credentials.current()).secret == SECRET
         things = [world.config, build_journal(world.config), source, build(world.config, clock=Clock()), world.service]
         found = [text[:200] for thing in things for text in _texts(thing) if SECRET in text]

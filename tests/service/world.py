@@ -295,7 +295,12 @@ async def living(
     async with Simulator(chosen, answers=answers) as running:
         made = accounts(running) if accounts is not None else (account(directory, running, **changes),)
         config = Config.model_validate(
-            {"journal": f"sqlite://{directory}/journal.db", "accounts": made, **(settings or {})}
+            {
+                "journal": f"sqlite://{directory}/journal.db",
+                "lock_dir": f"{directory}/host",
+                "accounts": made,
+                **(settings or {}),
+            }
         )
         if config.brokers:
             await make_topics(kafka_config(config).client_options(), topics(), prefix=config.topic_prefix)

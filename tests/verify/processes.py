@@ -67,7 +67,8 @@ def _command(*words: str) -> list[str]:
 def _environment(directory: Path) -> dict[str, str]:
     """Nothing of this shell's certstream, and nothing shared with another one on this host."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CERTSTREAM_")}
-    return {**inherited, "XDG_STATE_HOME": str(directory), "XDG_RUNTIME_DIR": str(directory)}
+    own = {"XDG_STATE_HOME": str(directory), "XDG_RUNTIME_DIR": str(directory)}
+    return {**inherited, **own, "CERTSTREAM_LOCK_DIR": str(directory / "host")}
 
 
 def start(
