@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from certstream.definition.files import asyncapi, schema, schema_names
-from certstream.definition.resolved import resolved_asyncapi
+from certstream.definition.resolved import asyncapi_document, resolved
 from certstream.definition.topics import Topic, parse_topics, topics
 
-__all__ = ["Topic", "asyncapi", "parse_topics", "resolved_asyncapi", "schema", "schema_names", "topics"]
+__all__ = ["Topic", "asyncapi", "asyncapi_document", "parse_topics", "resolved", "schema", "schema_names", "topics"]

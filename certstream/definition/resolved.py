@@ -1,4 +1,4 @@
-"""The AsyncAPI document with every reference followed, for readers that follow none."""
+"""The AsyncAPI document with every reference followed and every trait merged, for readers that do neither."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ _DEEP = 64
 """References within references; more is a circle."""
 
 
-def resolved_asyncapi() -> dict[str, Any]:
-    """The document, a new copy, without `$ref`. Raises Fatal where one leads nowhere or round in a circle."""
-    root = parse_yaml(asyncapi(), ASYNCAPI)
-    found: dict[str, Any] = _resolved(root, root, _DEEP)
+def asyncapi_document() -> dict[str, Any]:
+    """The document as it is written, parsed; a new copy."""
+    return parse_yaml(asyncapi(), ASYNCAPI)
+
+
+def resolved(document: dict[str, Any]) -> dict[str, Any]:
+    """A new copy without `$ref` and `traits`. Raises Fatal where a reference leads nowhere, or round in a circle."""
+    found: dict[str, Any] = _resolved(document, document, _DEEP)
     return found
 
 
@@ -25,7 +29,11 @@ def _resolved(value: Any, root: dict[str, Any], deep: int) -> Any:
         return value
     own = {name: item for name, item in value.items() if name != "$ref"}
     if not isinstance(value.get("$ref"), str):
-        return {name: _resolved(item, root, deep) for name, item in own.items() if name != "$defs"}
+        found = {name: _resolved(item, root, deep) for name, item in own.items() if name != "$defs"}
+        # AsyncAPI 3.0, Traits Merge Mechanism: what the message says itself wins.
+        for trait in found.pop("traits") if isinstance(found.get("traits"), list) else ():
+            found = {**trait, **found}
+        return found
     if deep == 0:
         raise Fatal(f"schemas/: the $refs go round in a circle at {value['$ref']!r}: {MEND}")
     target, home = _target(value["$ref"], root)

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from certstream.definition import resolved_asyncapi
+from certstream.definition import asyncapi_document, resolved
 
 _POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self'; img-src data:; "
@@ -89,17 +89,14 @@ def _bytes(name: str) -> bytes:
 
 @cache
 def _script() -> bytes:
-    return b"const schema = " + orjson.dumps(_parsed(resolved_asyncapi())) + b";\n"
+    return b"const schema = " + orjson.dumps(resolved(_named(asyncapi_document()))) + b";\n"
 
 
-def _parsed(document: dict[str, Any]) -> dict[str, Any]:
-    """As AsyncAPI's parser leaves a document: marked as parsed, its objects named, traits merged into messages."""
-    for place in ("channels", "operations"):
-        for name, item in document[place].items():
+def _named(document: dict[str, Any]) -> dict[str, Any]:
+    """Marked as AsyncAPI's parser marks what it has read: itself as parsed, its objects by their ids."""
+    for kind in (document["channels"], document["operations"], document["components"]["messages"]):
+        for name, item in kind.items():
             item["x-parser-unique-object-id"] = name
-    for channel in document["channels"].values():
-        for name, message in channel.get("messages", {}).items():
-            message |= {"x-parser-unique-object-id": name, "x-parser-message-name": message["name"]}
-            for trait in message.pop("traits", ()):
-                message |= trait
+    for message in document["components"]["messages"].values():
+        message["x-parser-message-name"] = message["name"]
     return {**document, "x-parser-spec-parsed": True, "x-parser-api-version": 3}
