@@ -24,7 +24,7 @@ func (printer) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.Co
 		message := kafka_sarama.NewMessageFromConsumerMessage(record)
 		event, err := binding.ToEvent(context.Background(), message)
 		if err != nil {
-			return err
+			log.Fatalf("partition %d, offset %d: %v", record.Partition, record.Offset, err) // returned, it would not show
 		}
 		extensions := event.Extensions()
 		fmt.Printf("%s\t%s\t%s\t%s\t%v\t%v\t%x\n", event.ID(), event.Type(), event.Subject(),

@@ -76,7 +76,7 @@ def _reader(
         found = [parse(line) for line in lines]
     except ValueError as error:
         return [f"{name}: a line is none: {error}"]
-    chained = "not chained" if unchained(found) else "prevhash verified"
+    chained = "prevhash verified" if found and not unchained(found) else "not chained"
     print(f"{name}: {len(found)} events, {chained} ({took})", flush=True)
     if found == list(expected):
         return []
