@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .PHONY: demo test check kafka toxiproxy verify-main verify-shuffled simulate sweeps mutants chaos pacing soak bench \
-	bench-journal pacing-redis test-registry lock format clean help
+	bench-journal pacing-redis test-registry test-interop lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -35,13 +35,14 @@ kafka: $(VENV)/dev.stamp  ## fetch the real Apache Kafka that the tests start
 toxiproxy: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.real.toxiproxy
 
-check: $(VENV)/dev.stamp  ## format, lint, types, import contracts; the schemas: valid, and nothing broken that was released
+check: $(VENV)/dev.stamp  ## format, lint, types, import contracts; the schemas and what is made from them
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports
 	@$(BIN)/python -m tests.schemas.asyncapi
 	@$(BIN)/python -m tests.schemas.compat
+	@$(BIN)/python -m tests.schemas.pages --check
 
 test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on a real Kafka
 	@$(MAKE) --no-print-directory -j3 check kafka toxiproxy
@@ -50,6 +51,9 @@ test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on 
 test-registry: kafka  ## with a real schema registry (Apicurio, fetched) and a real Kafka
 	@$(BIN)/python -m tests.real.apicurio
 	@$(BIN)/pytest tests/registry $(ARGS)
+
+test-interop: kafka  ## the official SDKs of Python, Java and Go, and kcat, print the same events of a real Kafka
+	@$(BIN)/python -m tests.interop
 
 verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults and kill -9, judged independently
 	@$(BIN)/python -m tests.verify $(ARGS)

@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz`, `/metrics`, and what operators ask for, on aiohttp."""
+"""`/livez`, `/readyz`, `/metrics`, `/docs`, and what operators ask for, on aiohttp."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from certstream.config import is_loopback
 from certstream.core.errors import Fatal
 from certstream.service.confirming import NothingToConfirm
+from certstream.web import docs
 
 Status = Mapping[str, Any]
 """`{"accounts": {name: {"state", "reason", …}}, "journal": {"state": "ok" | "away", "reason"}, …}`, free of secrets."""
@@ -113,14 +114,15 @@ def _application(
         # resolves to 127.0.0.1 (DNS rebinding), read what loopback shows.
         if token is None and not is_loopback(urlsplit(f"//{request.host}").hostname or ""):
             return _json({"error": "this address answers to localhost only"}, 403)
-        # Probes carry no token: they learn yes or no, nothing else.
-        if request.path not in ("/livez", "/readyz") and not _may(request, token):
+        # Probes carry no token: they learn yes or no, nothing else. The documentation tells nothing of this host.
+        if request.path not in ("/livez", "/readyz") and not docs.is_docs(request.path) and not _may(request, token):
             return _json({"error": "a token is needed: Authorization: Bearer …"}, 401, {"WWW-Authenticate": "Bearer"})
         return await handler(request)
 
     application = web.Application(middlewares=[guard], client_max_size=65536)
     application.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     application.add_routes([web.post("/api/v1/accounts/{account}/confirm", confirmed)])
+    application.add_routes(docs.routes())
     return application
 
 

