@@ -46,15 +46,15 @@ def base_of(config: Config) -> str | None:
     return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
 
 
-async def ask(config: Config, method: str, url: str, body: Any = None) -> tuple[int, Any]:
-    """Status and JSON of an answer within two seconds.
+async def ask(config: Config, method: str, url: str, body: Any = None, *, within: float = 2) -> tuple[int, Any]:
+    """Status and JSON of an answer within so many seconds.
 
     Raises aiohttp.ClientError, OSError, TimeoutError, ValueError.
     """
     token = token_of(config)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with (
-        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as session,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=within)) as session,
         session.request(method, url, headers=headers, allow_redirects=False, json=body) as answer,
     ):
         return answer.status, orjson.loads(await answer.content.read(1 << 20))

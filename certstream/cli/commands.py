@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from certstream import __version__
-from certstream.cli import check, confirm, demo, inventory, journal, running, schemas, simulate, tail, topics
+from certstream.cli import check, confirm, demo, forget, inventory, journal, running, schemas, simulate, tail, topics
 from certstream.cli.exits import MEANINGS, code_of, ours, tell
 from certstream.cli.options import log_to_stderr
 
@@ -72,7 +72,7 @@ def _options(
     log_to_stderr(as_json=False, verbose=False)
 
 
-for _module in (demo, running, confirm, check, tail, inventory, topics, schemas, journal, simulate):
+for _module in (demo, running, confirm, forget, check, tail, inventory, topics, schemas, journal, simulate):
     _module.register(app)
 
 

@@ -26,7 +26,8 @@ def register(app: typer.Typer) -> None:
     app.command("confirm", rich_help_panel="Run")(confirm)
 
 
-def _me() -> str:
+def me() -> str:
+    """Who calls, as the host knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -50,7 +51,7 @@ def confirm(
 
     certstream confirm prod --why "the old CA was retired, CHG-4711"
     """
-    raise typer.Exit(asyncio.run(_confirm(configuration(config), account, by or _me(), why, detach=detach)))
+    raise typer.Exit(asyncio.run(_confirm(configuration(config), account, by or me(), why, detach=detach)))
 
 
 async def _confirm(config: Config, account: str, by: str, why: str, *, detach: bool) -> int:

@@ -50,7 +50,8 @@ class Reloading:
             await self.asked.wait()
             self.asked.clear()
             try:
-                self._supervisor.refused = await self._reload()
+                async with self._supervisor.turn:
+                    self._supervisor.refused = await self._reload()
             except Fenced:
                 raise
             except CertstreamError as error:

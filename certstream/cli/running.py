@@ -102,6 +102,7 @@ async def serve_until(
                     status=status,
                     token=token_of(config),
                     confirm=supervisor.confirm,
+                    forget=supervisor.forget,
                 )
             )
             log.info("http.listening", extra={"address": address})

@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from certstream.core.draft import Draft
 from certstream.core.errors import CertstreamError
 from certstream.core.sharding import shard_of
 from certstream.ports import Journal
 from certstream.service import expiry, users
 from certstream.service.clock import Clock
 from certstream.service.confirming import NothingToConfirm
+from certstream.service.forgetting import Watched, forget, shard_with
 from certstream.service.group import FINISH, Group, open_group
 from certstream.service.metrics import Metrics
 from certstream.service.opening import (
@@ -24,7 +24,6 @@ from certstream.service.opening import (
     identify_change,
     identify_later,
     refuse_two_budgets,
-    same_user,
 )
 from certstream.service.registration import Registration
 from certstream.service.tasks import Stop, awaited, first_of, unless
@@ -52,6 +51,8 @@ class Supervisor:
     _writing: asyncio.TaskGroup | None = None
     _work: asyncio.TaskGroup | None = None
     _away: str | None = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """whoever holds it may `add`, `change` and `remove` accounts; none is forgotten meanwhile"""
     refused: list[str] = field(default_factory=list)
     """what of the newest configuration is not in force, and why, for people"""
     _step: str = "waiting for the journal"
@@ -118,8 +119,6 @@ class Supervisor:
             quiet = all(group.idle() for group in self._groups.values())
             self.release(self.clock.boot() if quiet else None)
 
-    # --- Accounts come, change and go, one at a time -----------------------------------------------------------------
-
     async def add(self, entry: Entry) -> None:
         """Open an account and begin with it; the others work on. Raises Fatal where it cannot be, Fenced."""
         self._step = "reading its history in the journal"
@@ -176,6 +175,21 @@ class Supervisor:
         self.metrics.forget(account)
         log.info("account.removed", extra={"account": account})
 
+    async def forget(self, account: str, by: str, why: str) -> int:
+        """End the history of an account that is not watched any more; gives how many certificates it had.
+
+        Raises Watched, Unknown; Fatal for a history that is torn.
+        """
+        async with self.turn:
+            if self.entry(account) is not None:
+                raise Watched("it is watched: take it out of the configuration and send SIGHUP first")
+            if self._work is None:
+                raise Watched(f"the service is still starting: {self._step}")
+            number = await shard_with(self.journal, account)
+            if (group := self._groups.get(number)) is None:
+                self._write(group := await self._own(number, []))
+            return await forget(group, account, by, why)
+
     def _group_of(self, entry: Entry) -> Group | None:
         return next((group for group in self._groups.values() if entry in group.entries), None)
 
@@ -188,8 +202,6 @@ class Supervisor:
             group = await self._own(number, [entry])
             self._write(group)
         return group
-
-    # --- From the start to the end -----------------------------------------------------------------------------------
 
     async def _open(self) -> bool:
         """Claim the users' calls on this host, connect, find out who the users are, and own their shards."""
@@ -287,13 +299,8 @@ class Supervisor:
         return complete
 
     async def _keep_user(self, entry: Entry) -> None:
-        """Write the user of an entry, known only now, into its head."""
-
-        def act(draft: Draft) -> None:
-            draft.head.uid = same_user(draft.head, entry)
-
         if (running := self._running.get(entry.ledger.name)) is not None:
-            await running.writer.do(entry.ledger, act)
+            await running.keep_user()
 
     async def _idle(self) -> bool:
         """Wait until every slot is back (a second and a bit), so that a successor need not."""

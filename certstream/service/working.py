@@ -101,6 +101,14 @@ class Working:
         entry.source = self.calls.source = changed.source
         self.poller.change(change.pace)
 
+    async def keep_user(self) -> None:
+        """Write the user, known only now, into the head."""
+
+        def act(draft: Draft) -> None:
+            draft.head.uid = same_user(draft.head, self.entry)
+
+        await self.writer.do(self.entry.ledger, act)
+
     def refuse_another(self, change: Change, changed: Entry) -> None:
         """Raises Fatal where it would be another history, as far as its user is known."""
         ledger = self.entry.ledger

@@ -15,14 +15,18 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from certstream.config import is_loopback
-from certstream.core.errors import Fatal
+from certstream.core.errors import CertstreamError, Fatal
 from certstream.service.confirming import NothingToConfirm
+from certstream.service.forgetting import Unknown, Watched
 from certstream.web import docs
+from certstream.web.words import words
 
 Status = Mapping[str, Any]
 """`{"accounts": {name: {"state", "reason", …}}, "journal": {"state": "ok" | "away", "reason"}, …}`, free of secrets."""
 Confirm = Callable[[str, str, str], int]
 """Account, who, why → how many certificates are confirmed as gone. Raises KeyError, NothingToConfirm."""
+Forget = Callable[[str, str, str], Awaitable[int]]
+"""Account, who, why → how many certificates its history had. Raises Unknown, Watched, CertstreamError."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -47,6 +51,7 @@ async def serve(
     status: Callable[[], Status],
     token: str | None,
     confirm: Confirm | None = None,
+    forget: Forget | None = None,
 ) -> AsyncIterator[str]:
     """Serve on `host:port` (port 0: a free one) while the context lasts; gives the base address, `http://127.0.0.1:8080`.
 
@@ -56,9 +61,8 @@ async def serve(
     host, port = parts.hostname or "", parts.port or 0
     if token is None and not is_loopback(host):
         raise Fatal(f"http.listen = {listen!r} can be reached from other hosts; it needs token_file")
-    runner = web.AppRunner(
-        _application(registry, status, token, confirm), access_log=None, shutdown_timeout=0.5, handle_signals=False
-    )
+    application = _application(registry, status, token, confirm, forget)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5, handle_signals=False)
     await runner.setup()
     try:
         try:
@@ -75,7 +79,11 @@ async def serve(
 
 
 def _application(
-    registry: CollectorRegistry, status: Callable[[], Status], token: str | None, confirm: Confirm | None
+    registry: CollectorRegistry,
+    status: Callable[[], Status],
+    token: str | None,
+    confirm: Confirm | None,
+    forget: Forget | None,
 ) -> web.Application:
     async def livez(_: web.Request) -> web.StreamResponse:
         return _json({"live": True})
@@ -96,7 +104,7 @@ def _application(
         if request.content_type != "application/json":
             return _json({"error": "send JSON, as Content-Type: application/json"}, 415)
         try:
-            by, why = _words(await request.read())
+            by, why = words(await request.read())
         except ValueError as error:
             return _json({"error": str(error)}, 400)
         account = request.match_info["account"]
@@ -107,6 +115,22 @@ def _application(
         except NothingToConfirm as nothing:
             return _json({"error": f"account {account}: {nothing}"}, 409)
         return _json({"account": account, "certificates": count}, 202)
+
+    async def forgotten(request: web.Request) -> web.StreamResponse:
+        if request.content_type != "application/json":
+            return _json({"error": "send JSON, as Content-Type: application/json"}, 415)
+        try:
+            by, why = words(await request.read())
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        account = request.match_info["account"]
+        try:
+            count = await forget(account, by, why) if forget is not None else 0
+        except Unknown as error:
+            return _json({"error": str(error)}, 404)
+        except (Watched, CertstreamError) as error:
+            return _json({"error": f"account {account}: {error}"}, 409)
+        return _json({"account": account, "certificates": count})
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -122,27 +146,9 @@ def _application(
     application = web.Application(middlewares=[guard], client_max_size=65536)
     application.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
     application.add_routes([web.post("/api/v1/accounts/{account}/confirm", confirmed)])
+    application.add_routes([web.post("/api/v1/accounts/{account}/forget", forgotten)])
     application.add_routes(docs.routes())
     return application
-
-
-def _words(body: bytes) -> tuple[str, str]:
-    """Who and why, as they will stand in an event. Raises ValueError with what is wrong."""
-    try:
-        given = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise ValueError("the body is no JSON") from None
-    found = []
-    for name, longest in (("by", 100), ("why", 500)):
-        text = given.get(name) if isinstance(given, dict) else None
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{name} is missing: the body is an object with the texts by and why")
-        if len(text) > longest or not text.isprintable():
-            raise ValueError(f"{name} has at most {longest} characters, all of them printable")
-        found.append(text.strip())
-    if found[0].casefold() == "certstream":  # stands for what nobody asked for
-        raise ValueError("by is certstream itself only when it decided alone: give the name of whoever confirms it")
-    return found[0], found[1]
 
 
 def _may(request: web.Request, token: str | None) -> bool:

@@ -105,6 +105,8 @@ def _event(record: Stored, histories: dict[str, _History]) -> Iterator[str]:
     else:
         yield from _account(where, event, history)
     history.lineage, history.sequence, history.hash = event["lineage"], history.sequence + 1, digest
+    if event["type"] == f"{PREFIX}account.forgotten.v1":
+        histories[event["data"]["account"]] = _History()
 
 
 def _certificate(where: str, event: dict[str, Any], digest: str, history: _History) -> Iterator[str]:

@@ -1,0 +1,121 @@
+"""`forget`: an account that is not watched any more ends its history, and what is known of it is deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+from urllib.parse import quote
+
+import aiohttp
+import typer
+
+from certstream.cli.beside import ask, base_of, running_service
+from certstream.cli.confirm import me
+from certstream.cli.exits import OK
+from certstream.cli.lines import safe
+from certstream.cli.options import ConfigFile, configuration
+from certstream.config import Config
+from certstream.core.errors import Fatal
+from certstream.core.wire import STATE
+from certstream.ports import Held, Journal
+
+PATIENCE = 3600.0
+"""Seconds that a running service may take: a million rows are some minutes."""
+LISTEN = 6.0
+"""Seconds in which an owner of a shard writes something for certain: it proves every two that it is one."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("forget", rich_help_panel="Run")(forget)
+
+
+def forget(
+    account: Annotated[str, typer.Argument(help="The account; no service watches it any more.")],
+    why: Annotated[str, typer.Option("--why", help="The reason; it stands in the event.", metavar="TEXT")],
+    by: Annotated[
+        str, typer.Option("--by", help="Who says so; it stands in the event.", metavar="NAME", show_default="you")
+    ] = "",
+    config: ConfigFile = None,
+) -> None:
+    """End an account's history for ever, and delete what is known of it.
+
+    `account.forgotten` with your name and reason is its last event; none says `deleted`, for nothing was. Its rows in
+    `inventory`, `pem` and `accounts` get tombstones; the events stay. The same name may begin a new history later.
+
+    Where `certstream run` watches the account, take it out of the configuration and send SIGHUP first. Interrupted, run
+    it again: it goes on.
+
+    certstream forget prod --why "the account was closed, CHG-4711"
+    """
+    raise typer.Exit(asyncio.run(_forget(configuration(config), account, by or me(), why)))
+
+
+async def _forget(config: Config, account: str, by: str, why: str) -> int:
+    from certstream.web.words import checked
+
+    try:
+        by, why = checked({"by": by, "why": why})
+    except ValueError as error:
+        raise Fatal(str(error)) from error
+    if await running_service(config) is not None:
+        count = await _ask(config, account, by, why)
+    else:
+        count = await _alone(config, account, by, why)
+    print(f"account {safe(account)} is forgotten; it had {count} certificates", file=sys.stderr)
+    return OK
+
+
+async def _ask(config: Config, account: str, by: str, why: str) -> int:
+    """The running service owns the shards: it does it."""
+    url = f"{base_of(config)}/api/v1/accounts/{quote(account, safe='')}/forget"
+    try:
+        status, told = await ask(config, "POST", url, {"by": by, "why": why}, within=PATIENCE)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        raise Fatal("the service does not answer any more: run it again, it goes on where it was") from error
+    told = told if isinstance(told, dict) else {}
+    if status != 200:
+        raise Fatal(safe(told.get("error", f"the service answered {status}"), 1000))
+    return int(told.get("certificates", 0))
+
+
+async def _alone(config: Config, account: str, by: str, why: str) -> int:
+    """Own the shard ourselves. Raises Held, and changes nothing, beside a service that owns it."""
+    from certstream import app
+    from certstream.service.clock import Clock
+    from certstream.service.forgetting import Unknown, forget, shard_with
+    from certstream.service.group import open_group
+    from certstream.service.metrics import Metrics
+
+    journal, clock = app.build_journal(config), Clock()
+    try:
+        await journal.start()
+        number = await shard_with(journal, account)
+        if config.brokers:
+            await _refuse_beside(journal, number)
+        group = await open_group(journal, number, [], clock=clock, metrics=Metrics(), away=lambda reason: None)
+        async with asyncio.TaskGroup() as writing:
+            group.writing = writing.create_task(group.writer.run())
+            try:
+                count = await forget(group, account, by, why)
+            finally:
+                await group.finish()
+        opened = group.shard.opened  # whose calls may still count, counts them for the next owner too
+        await group.shard.close(release=opened.released or not opened.previous)
+    except* Unknown as unknown:
+        raise Fatal(f"there is no history of an account {account} in this journal") from unknown
+    finally:
+        await journal.close()
+    return count
+
+
+async def _refuse_beside(journal: Journal, number: int) -> None:
+    """An embedded journal's lock says whether somebody writes; on Kafka, opening a shard would end its owner."""
+    print(f"looking for {LISTEN:.0f} s whether a service writes to this journal", file=sys.stderr)
+    before = (await journal.ends([STATE]))[STATE, number]
+    await asyncio.sleep(LISTEN)
+    if (await journal.ends([STATE]))[STATE, number] != before:
+        raise Held(
+            "a service writes to this journal, and none answers on http.listen of this configuration: stop it; or take "
+            "the account out of its configuration, send it SIGHUP, and run forget on its host with that configuration"
+        )
