@@ -36,8 +36,8 @@ PROGRESS = 10.0
 SOON = 10.0
 """Seconds from the begin of an incomplete sweep to the next."""
 REFRESHED = 8
-"""Look-ups after a sweep of an unsteady list, at least. Where it has more pages, half as many as these, and as many more
-as it counts fewer certificates than are known; never more than pages."""
+"""Look-ups after a sweep of an unsteady list, at least. Where it has more pages, half as many as these, and as many
+more as it counts fewer certificates than are known; never more than pages."""
 DENIED_PAUSE = 60.0
 """Seconds between tries of an account that may not call."""
 
