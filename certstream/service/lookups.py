@@ -22,6 +22,8 @@ log = logging.getLogger("certstream")
 
 AT_ONCE = 8
 """Candidates that the same two controls vouch for."""
+REFRESHED_AT_ONCE = 50
+"""Look-ups that wait for a slot together, so that one that gets no answer for long keeps few others waiting."""
 CONTROLS = 3
 FRESH_MS = 60_000
 """How recently a control must have been shown by an answer."""
@@ -66,9 +68,10 @@ class LookUps:
         there: set[str] = set()
         missing: list[str] = []
         now = [identifier for identifier in identifiers if self._doubts.may(identifier)]
-        for at in range(0, len(now), AT_ONCE):
-            empty, open_ = await self._ask(now[at : at + AT_ONCE], Urgency.SWEEP)
-            there.update(one for one in now[at : at + AT_ONCE] if one not in empty and one not in open_)
+        for at in range(0, len(now), REFRESHED_AT_ONCE):
+            group = now[at : at + REFRESHED_AT_ONCE]
+            empty, open_ = await self._ask(group, Urgency.SWEEP)
+            there.update(one for one in group if one not in empty and one not in open_)
             missing += empty
         if missing and await self.believable(len(missing)):
             await self.delete(missing)

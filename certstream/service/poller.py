@@ -37,7 +37,8 @@ PROGRESS = 10.0
 SOON = 10.0
 """Seconds from the begin of an incomplete sweep to the next."""
 REFRESHED = 8
-"""Look-ups after a sweep of an unsteady list, at least; where it has more pages, half as many as these."""
+"""Look-ups after a sweep of an unsteady list, at least. Where it has more pages, half as many as these, and as many
+more as it counts fewer certificates than are known; never more than pages."""
 DENIED_PAUSE = 60.0
 """Seconds between tries of an account that may not call."""
 
@@ -229,8 +230,9 @@ class Poller:
         self._nominate(() if believed else missing)
         if not believed:
             return
-        oldest = together.oldest(inventory, max(REFRESHED, sweep.read // 2))
-        for identifier in await self._look_ups.refresh(oldest):
+        untold = max(self.ledger.live() - sweep.total, 0) if sweep.total is not None else 0
+        share = max(REFRESHED, min(sweep.read // 2 + untold, sweep.read))
+        for identifier in await self._look_ups.refresh(together.oldest(inventory, share)):
             if (number := inventory.number(identifier)) is not None:
                 together.shown(number)
         whole = together.whole(inventory) and sweep.total is not None and self.ledger.live() >= sweep.total
