@@ -149,7 +149,8 @@ async def test_an_empty_list_makes_the_account_suspect_and_deletes_nothing(tmp_p
         await world.health("suspect")
         await world.sweeps(0)
         nothing_is_deleted(world)
-        assert not world.look_ups()
+        await world.until("they are sampled", lambda: "7 of 7 sampled are gone" in world.state()["reason"])
+        assert len(world.look_ups()) == 7
         world.simulator.intercept = None
         await world.event("account.released")
         await world.health("healthy")

@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--in", dest="hunt", choices=HUNTS, default="histories", help="what is played")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     words = parser.parse_args()
-    patches = sorted(HERE.glob("*.patch"))
+    patches = sorted([*HERE.glob("*.patch"), *(HERE.glob("sweeps/*.patch") if words.hunt == "sweeps" else ())])
     chosen = [patch for patch in patches if not words.names or patch.stem in words.names]
     print(f"{'mutant':<40}{'found in':>16}{'first seed':>12}{'seconds':>9}  as")
     missed = 0
