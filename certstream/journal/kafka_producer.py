@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from time import monotonic
 from typing import Any, Self
 
 from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaError, ProducerFenced
@@ -80,7 +79,7 @@ class Producer:
         )
         if len(puts) <= SMALL:
             filled = list(filled)  # before the pause, which is then mostly over
-        await asyncio.sleep(self._ended + MARKERS - monotonic())
+        await asyncio.sleep(self._ended + MARKERS - asyncio.get_running_loop().time())
         sent = [(topic, batch.record_count(), await self._queue(topic, batch)) for topic, batch in filled]
         # Rule 2: a batch that failed and was not awaited is left out, and the commit says that all is well.
         delivered = await asyncio.gather(*(future for _, _, future in sent))
@@ -91,7 +90,7 @@ class Producer:
                     raise KafkaError("the broker did not tell the offset of a batch that was sent twice")
                 end = metadata.offset + count
         await self._client.commit_transaction()
-        self._ended = monotonic()
+        self._ended = asyncio.get_running_loop().time()
         self.causes.clear()
         return end
 
