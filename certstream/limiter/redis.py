@@ -79,7 +79,6 @@ class RedisSlots:
             socket_timeout=ANSWER,
             socket_connect_timeout=ANSWER,
             retry=None,
-            max_connections=10,
         )
         parts = urlsplit(url)
         self._place = f"{parts.hostname}:{parts.port or 6379}"
@@ -87,8 +86,9 @@ class RedisSlots:
         self._uid: str | None = None
         self._known = asyncio.Event()
         self._qps, self._lease, self._clock = qps, int(1000 * lease), clock
-        self._frozen_until = 0.0
+        self._frozen_until, self._untold = 0.0, False
         self._over: list[str] = []
+        self._line = asyncio.Lock()
         self._later: set[asyncio.Task[None]] = set()
         self.away: str | None = UNKNOWN
 
@@ -114,16 +114,17 @@ class RedisSlots:
 
     async def try_take(self) -> Granted | None:
         """A slot, if one is free now. Raises LimiterAway."""
-        permit = Granted(secrets.token_hex(8), self._clock(), self._clock)
-        try:
-            taken = await self._step(permit.id)
-            permit.guard()
-        except BaseException as error:  # taken perhaps, used never: cancelled, or the answer was lost or late
-            self._over.append(permit.id)
-            if isinstance(error, Stale):
-                return None
-            raise
-        return permit if taken else None
+        async with self._line:
+            permit = Granted(secrets.token_hex(8), self._clock(), self._clock)
+            try:
+                taken = await self._step(permit.id)
+                permit.guard()
+            except BaseException as error:  # taken perhaps, used never: cancelled, or the answer was lost or late
+                self._over.append(permit.id)
+                if isinstance(error, Stale):
+                    return None
+                raise
+            return permit if taken else None
 
     def give_back(self, permit: Permit, *, used: bool) -> None:
         """The call is over: answered, or its connection was reset. Its slot is free a second from now."""
@@ -133,6 +134,7 @@ class RedisSlots:
     def freeze(self, seconds: float) -> None:
         """A throttle answer: nobody calls for so long. While Redis is away it is kept, and told when it is back."""
         self._frozen_until = max(self._frozen_until, self._clock() + seconds)
+        self._untold = True
         self._do(self._tell())
 
     async def answers(self) -> None:
@@ -170,13 +172,17 @@ class RedisSlots:
         await self._tell()
 
     async def _tell(self) -> None:
-        with suppress(LimiterAway):
-            await self._step()
+        async with self._line:
+            if self._over or self._untold:  # else another request has told it already
+                with suppress(LimiterAway):
+                    await self._step()
 
     async def _step(self, take: str = "") -> bool:
+        """One request. One is under way at a time, and tells all that is to be told."""
         if self._uid is None:
             raise LimiterAway(UNKNOWN)
         over, self._over = self._over, []
+        untold, self._untold = self._untold, False
         freeze = max(0, int(1000 * (self._frozen_until - self._clock())))
         try:
             async with asyncio.timeout(ANSWER):
@@ -188,6 +194,7 @@ class RedisSlots:
                 raise LimiterAway("Redis answered something that is no answer of the script")
         except BaseException as error:
             self._over = (over + self._over)[-100:]
+            self._untold |= untold
             if isinstance(error, RedisError | OSError | LimiterAway):
                 reason = self._why(error)
                 if self.away is None:

@@ -40,15 +40,15 @@ def test_two_services_share_one_users_calls_and_pause_while_redis_is_away(tmp_pa
                 file = folder / "certstream.toml"
                 file.write_text(file.read_text().replace('sweep_every = "1s"', 'sweep_every = "0s"'))
             with process("run", cwd=folders[0]) as first, process("run", cwd=folders[1]) as second:
-                until("both get on", 20, lambda: all(sweeps(folder) >= 2 for folder in folders))
+                until("both get on", 60, lambda: all(sweeps(folder) >= 2 for folder in folders))
                 redis.process.send_signal(signal.SIGSTOP)
-                until("both say it", 10, lambda: all(said(folder, "limiter.away") for folder in folders))
+                until("both say it", 30, lambda: all(said(folder, "limiter.away") for folder in folders))
                 before = len(calls())
                 time.sleep(1)
                 assert len(calls()) == before
                 redis.process.send_signal(signal.SIGCONT)
                 done = [sweeps(folder) for folder in folders]
-                until("both go on", 20, lambda: all(sweeps(f) >= n + 2 for f, n in zip(folders, done, strict=True)))
+                until("both go on", 60, lambda: all(sweeps(f) >= n + 2 for f, n in zip(folders, done, strict=True)))
                 for running in (first, second):
                     running.send_signal(signal.SIGTERM)
                     assert running.wait(10) == OK

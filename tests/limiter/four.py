@@ -36,7 +36,7 @@ class Upstream:
             await asyncio.sleep(TRIP)
             writer.write(b"!")
             await reader.read()
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()

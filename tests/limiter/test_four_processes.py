@@ -16,7 +16,7 @@ async def test_healthy_flushed_and_two_killed() -> None:
     lease = 2.5  # enough for answers that take 50 ms
     async with processes(4, lease=lease) as four:
         await four.upstream.flowing(10)
-        await faults.healthy(four, 2.5)
+        assert await faults.healthy(four, 2.5) > 0.5, "beside the other tests"
         await faults.flushed(four, lease)
         await faults.killed(four, lease)
     assert most(four.upstream.arrivals) <= 10

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from certstream.core.errors import CertstreamError, Fatal, Transient
+from certstream.ports import Stale
 from certstream.source import exchange
 from tests.source.server import Deaf, Server, answer, calling, first_page, serving
 
@@ -57,6 +58,24 @@ async def test_a_guard_that_refuses_keeps_every_byte_off_a_used_connection() -> 
             allowed = True
             await first_page(source)
             assert len(server.requests) == 2
+
+
+async def test_a_call_that_is_refused_leaves_its_connection_to_the_next() -> None:
+    """Else a path on which connecting takes longer than a slot is fresh would never be used."""
+    async with serving() as server:
+        asked = 0
+
+        def guard() -> None:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                raise Stale("the slot is too old")
+
+        async with calling(server.url, guard=guard) as source:
+            with pytest.raises(Stale):
+                await first_page(source)
+            await first_page(source)
+        assert (server.connections, len(server.requests)) == (1, 1)
 
 
 async def test_the_guard_is_asked_when_the_connection_is_there_and_sent_is_read_after_it() -> None:
