@@ -46,7 +46,18 @@ check: $(VENV)/dev.stamp  ## format, lint, types, import contracts; the schemas 
 
 test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on a real Kafka
 	@$(MAKE) --no-print-directory -j3 check kafka toxiproxy
-	@$(BIN)/pytest $(ARGS)
+	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(both))
+
+# Tests of whole processes mostly wait: they run beside the others, and are shown after them.
+PROCESSES := tests/cli tests/chaos tests/limiter
+define both
+trap 'kill %1 2>/dev/null' INT TERM; \
+$(BIN)/pytest $(PROCESSES) >.cache/processes.log 2>&1 & \
+$(BIN)/pytest $(PROCESSES:%=--ignore=%); others=$$?; \
+echo "the tests of whole processes, which ran beside these:"; \
+wait %1; processes=$$?; cat .cache/processes.log; \
+exit $$((others + processes))
+endef
 
 test-registry: kafka  ## with a real schema registry (Apicurio, fetched) and a real Kafka
 	@$(BIN)/python -m tests.real.apicurio
