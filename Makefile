@@ -51,11 +51,10 @@ test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on 
 # Tests of whole processes mostly wait: they run beside the others, and are shown after them.
 PROCESSES := tests/cli tests/chaos tests/limiter
 define both
-trap 'kill %1 2>/dev/null' INT TERM; \
-$(BIN)/pytest $(PROCESSES) >.cache/processes.log 2>&1 & \
+$(BIN)/pytest $(PROCESSES) >.cache/processes.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
 $(BIN)/pytest $(PROCESSES:%=--ignore=%); others=$$?; \
 echo "the tests of whole processes, which ran beside these:"; \
-wait %1; processes=$$?; cat .cache/processes.log; \
+wait $$beside; processes=$$?; cat .cache/processes.log; \
 exit $$((others + processes))
 endef
 
