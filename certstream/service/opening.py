@@ -243,21 +243,23 @@ async def head_of(journal: Journal, number: int, entry: Entry, verify: Callable[
 async def _refuse_elsewhere(journal: Journal, number: int, entry: Entry, verify: Callable[[], Awaitable[None]]) -> None:
     """An account whose budget was changed, or whose head was lost, would begin a second history."""
     name = entry.ledger.name
+    last = None
     async for stored in journal.read([ACCOUNTS]):
-        if stored.key == key_of(name) and stored.value is not None:
-            budget = msgspec.json.decode(stored.value).get("budget", "?")
-            if budget != entry.ledger.settings.budget:
-                raise Fatal(
-                    f"account {name} has a history already, under the budget {budget!r}: write budget = {budget!r}"
-                )
-            if stored.partition != number:
-                raise Fatal(
-                    f"account {name} has its history in partition {stored.partition}, and would now write to partition "
-                    f"{number} of {journal.partitions}: the number of partitions was changed, which would break "
-                    f"its order. `certstream journal copy` moves it to topics with another prefix and any number"
-                )
-            await verify()  # raises Fenced where another process began it since this one opened the shard
-            raise Fatal(
-                f"account {name} has a history, but the topic `state` has lost its head: is it compacted, never "
-                f"deleted from? Put the lost records back, or give the account a new name"
-            )
+        if stored.key == key_of(name):
+            last = stored  # a tombstone ends what is before it: the name was forgotten
+    if last is None or last.value is None:
+        return
+    budget = msgspec.json.decode(last.value).get("budget", "?")
+    if budget != entry.ledger.settings.budget:
+        raise Fatal(f"account {name} has a history already, under the budget {budget!r}: write budget = {budget!r}")
+    if last.partition != number:
+        raise Fatal(
+            f"account {name} has its history in partition {last.partition}, and would now write to partition "
+            f"{number} of {journal.partitions}: the number of partitions was changed, which would break "
+            f"its order. `certstream journal copy` moves it to topics with another prefix and any number"
+        )
+    await verify()  # raises Fenced where another process began it since this one opened the shard
+    raise Fatal(
+        f"account {name} has a history, but the topic `state` has lost its head: is it compacted, never "
+        f"deleted from? Put the lost records back, or give the account a new name"
+    )
