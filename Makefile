@@ -48,14 +48,14 @@ test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on 
 	@$(MAKE) --no-print-directory -j3 check kafka toxiproxy
 	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(both))
 
-# Tests of whole processes mostly wait: they run beside the others, and are shown after them.
-PROCESSES := tests/cli tests/chaos tests/limiter
+# Many tests mostly wait, those of whole processes above all: these run beside the others, and are shown after them.
+BESIDE := tests/cli tests/chaos tests/limiter tests/journal tests/verify
 define both
-$(BIN)/pytest $(PROCESSES) >.cache/processes.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
-$(BIN)/pytest $(PROCESSES:%=--ignore=%); others=$$?; \
-echo "the tests of whole processes, which ran beside these:"; \
-wait $$beside; processes=$$?; cat .cache/processes.log; \
-exit $$((others + processes))
+$(BIN)/pytest $(BESIDE) >.cache/beside.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
+$(BIN)/pytest $(BESIDE:%=--ignore=%); others=$$?; \
+echo "and those that ran beside these:"; \
+wait $$beside; waited=$$?; cat .cache/beside.log; \
+exit $$((others + waited))
 endef
 
 test-registry: kafka  ## with a real schema registry (Apicurio, fetched) and a real Kafka

@@ -24,7 +24,7 @@ from certstream.core.ledger import Ledger
 from certstream.core.wire import EVENTS, Put
 from certstream.journal.ownership import OWNED_SECONDS, boot_time
 from certstream.ports import Fenced
-from certstream.service import expiry, supervisor
+from certstream.service import expiry, group
 from certstream.service.budget import Budget
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
@@ -206,7 +206,7 @@ def test_a_budget_that_is_held_is_not_idle() -> None:
 async def test_stopped_while_it_holds_for_one_that_was_killed_the_next_one_holds_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "TAKE_OVER", 60.0)
+    monkeypatch.setattr(group, "TAKE_OVER", 60.0)
     async with living(tmp_path) as world:
         await world.kill()
         for holds in (1, 2):
