@@ -9,7 +9,7 @@ import msgspec
 from tests.simulation.plan import draw
 from tests.simulation.running import play, play_many
 
-SEEDS = 150
+SEEDS = 100
 
 
 def test_every_history_of_the_slice_keeps_the_promise() -> None:
