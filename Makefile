@@ -49,7 +49,7 @@ test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on 
 	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(both))
 
 # Many tests mostly wait, those of whole processes above all: these run beside the others, and are shown after them.
-BESIDE := tests/cli tests/chaos tests/limiter tests/journal tests/verify
+BESIDE := tests/cli tests/chaos tests/limiter tests/verify
 define both
 $(BIN)/pytest $(BESIDE) >.cache/beside.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
 $(BIN)/pytest $(BESIDE:%=--ignore=%); others=$$?; \
@@ -81,6 +81,7 @@ pacing: toxiproxy  ## never eleven over real sockets: a delaying proxy, a thousa
 	@$(BIN)/python -m tests.pacing $(ARGS)
 
 pacing-redis: $(VENV)/dev.stamp  ## never eleven of four processes that share a real Redis, which is hurt
+	@$(BIN)/pytest tests/limiter/processes
 	@$(BIN)/python -m tests.limiter $(ARGS)
 
 soak: kafka  ## half an hour on a real Kafka: memory, file handles, threads, tasks and lag stay flat, as a chart
