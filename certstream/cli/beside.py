@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from certstream.cli.lines import safe
 from certstream.config import Config, is_loopback
 from certstream.core.errors import Fatal
 
@@ -58,6 +59,21 @@ async def ask(config: Config, method: str, url: str, body: Any = None, *, within
         session.request(method, url, headers=headers, allow_redirects=False, json=body) as answer,
     ):
         return answer.status, orjson.loads(await answer.content.read(1 << 20))
+
+
+async def tell(
+    config: Config, url: str, by: str, why: str, *, good: int, away: str, within: float = 2
+) -> Mapping[str, Any]:
+    """An operator's word to the running service: what it answered. Raises Fatal: with `away` where it does not answer
+    within so many seconds, with what it says where that is not the status `good`."""
+    try:
+        status, told = await ask(config, "POST", url, {"by": by, "why": why}, within=within)
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        raise Fatal(away) from error
+    told = told if isinstance(told, dict) else {}
+    if status != good:
+        raise Fatal(safe(told.get("error", f"the service answered {status}"), 1000))
+    return told
 
 
 def token_of(config: Config) -> str | None:

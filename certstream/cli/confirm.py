@@ -8,10 +8,9 @@ import sys
 from typing import Annotated, Any
 from urllib.parse import quote
 
-import aiohttp
 import typer
 
-from certstream.cli.beside import ask, base_of, running_service
+from certstream.cli.beside import base_of, running_service, tell
 from certstream.cli.exits import OK, PROBLEMS
 from certstream.cli.lines import safe
 from certstream.cli.options import ConfigFile, configuration
@@ -58,15 +57,9 @@ async def _confirm(config: Config, account: str, by: str, why: str, *, detach: b
     base = base_of(config)
     if base is None:
         raise Fatal("confirm asks the running service over HTTP: give http.listen an address with a port")
-    try:
-        url = f"{base}/api/v1/accounts/{quote(account, safe='')}/confirm"
-        status, told = await ask(config, "POST", url, {"by": by, "why": why})
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise Fatal(f"no service of this configuration answers at {base}: is certstream run running?") from error
-    told = told if isinstance(told, dict) else {}
-    if status != 202:
-        raise Fatal(safe(told.get("error", f"the service answered {status}"), 1000))
-    count = told.get("certificates")
+    url = f"{base}/api/v1/accounts/{quote(account, safe='')}/confirm"
+    away = f"no service of this configuration answers at {base}: is certstream run running?"
+    count = (await tell(config, url, by, why, good=202, away=away)).get("certificates")
     print(f"{count} certificates are looked up, twice, half a minute apart", file=sys.stderr)
     return OK if detach else await _follow(config, account)
 

@@ -7,10 +7,9 @@ import sys
 from typing import Annotated
 from urllib.parse import quote
 
-import aiohttp
 import typer
 
-from certstream.cli.beside import ask, base_of, running_service
+from certstream.cli.beside import base_of, running_service, tell
 from certstream.cli.confirm import me
 from certstream.cli.exits import OK
 from certstream.cli.lines import safe
@@ -69,13 +68,8 @@ async def _forget(config: Config, account: str, by: str, why: str) -> int:
 async def _ask(config: Config, account: str, by: str, why: str) -> int:
     """The running service owns the shards: it does it."""
     url = f"{base_of(config)}/api/v1/accounts/{quote(account, safe='')}/forget"
-    try:
-        status, told = await ask(config, "POST", url, {"by": by, "why": why}, within=PATIENCE)
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-        raise Fatal("the service does not answer any more: run it again, it goes on where it was") from error
-    told = told if isinstance(told, dict) else {}
-    if status != 200:
-        raise Fatal(safe(told.get("error", f"the service answered {status}"), 1000))
+    away = "the service does not answer any more: run it again, it goes on where it was"
+    told = await tell(config, url, by, why, good=200, away=away, within=PATIENCE)
     return int(told.get("certificates", 0))
 
 

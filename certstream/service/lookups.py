@@ -137,14 +137,11 @@ class LookUps:
         except Transient:
             self._doubts.again(identifier)
 
-    async def _look_up(self, identifier: str) -> Answer | None:
-        return await self._calls.look_up(Urgency.DECISION, identifier)
-
     async def _controlled(self, candidates: Sequence[str]) -> bool:
         """Does a look-up of a certificate that is certainly there find it?"""
         since = self._clock.wall() - FRESH_MS
         for control in self._ledger.controls(since, CONTROLS, frozenset(candidates)):
-            answer = await self._look_up(control)
+            answer = await self._calls.look_up(Urgency.DECISION, control)
             if answer is not None and shows(answer, control):
                 await self._observe(answer, control)
                 return True

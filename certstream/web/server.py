@@ -99,15 +99,7 @@ def _application(
         # As a header: aiohttp's `content_type=` refuses the version parameter.
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 
-    async def confirmed(request: web.Request) -> web.StreamResponse:
-        # A page in a browser can send a form or text to this host without asking, but no JSON.
-        if request.content_type != "application/json":
-            return _json({"error": "send JSON, as Content-Type: application/json"}, 415)
-        try:
-            by, why = words(await request.read())
-        except ValueError as error:
-            return _json({"error": str(error)}, 400)
-        account = request.match_info["account"]
+    async def confirmed(account: str, by: str, why: str) -> web.Response:
         try:
             count = confirm(account, by, why) if confirm is not None else 0
         except KeyError:
@@ -116,14 +108,7 @@ def _application(
             return _json({"error": f"account {account}: {nothing}"}, 409)
         return _json({"account": account, "certificates": count}, 202)
 
-    async def forgotten(request: web.Request) -> web.StreamResponse:
-        if request.content_type != "application/json":
-            return _json({"error": "send JSON, as Content-Type: application/json"}, 415)
-        try:
-            by, why = words(await request.read())
-        except ValueError as error:
-            return _json({"error": str(error)}, 400)
-        account = request.match_info["account"]
+    async def forgotten(account: str, by: str, why: str) -> web.Response:
         try:
             count = await forget(account, by, why) if forget is not None else 0
         except Unknown as error:
@@ -145,10 +130,26 @@ def _application(
 
     application = web.Application(middlewares=[guard], client_max_size=65536)
     application.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
-    application.add_routes([web.post("/api/v1/accounts/{account}/confirm", confirmed)])
-    application.add_routes([web.post("/api/v1/accounts/{account}/forget", forgotten)])
+    application.add_routes([web.post("/api/v1/accounts/{account}/confirm", _operators(confirmed))])
+    application.add_routes([web.post("/api/v1/accounts/{account}/forget", _operators(forgotten))])
     application.add_routes(docs.routes())
     return application
+
+
+def _operators(act: Callable[[str, str, str], Awaitable[web.Response]]) -> Handler:
+    """The handler of an operator's word: `act` gets the account, who says it and why."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        # A page in a browser can send a form or text to this host without asking, but no JSON.
+        if request.content_type != "application/json":
+            return _json({"error": "send JSON, as Content-Type: application/json"}, 415)
+        try:
+            by, why = words(await request.read())
+        except ValueError as error:
+            return _json({"error": str(error)}, 400)
+        return await act(request.match_info["account"], by, why)
+
+    return handle
 
 
 def _may(request: web.Request, token: str | None) -> bool:
