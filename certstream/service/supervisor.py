@@ -176,7 +176,7 @@ class Supervisor:
         self.entries.remove(running.entry)
         users.settle(self.entries)
         if (group := self._group_of(running.entry)) is not None:
-            group.dismiss(running.entry)
+            await group.part(running.entry)
         await running.entry.source.close()
         self.metrics.forget(account)
         log.info("account.removed", extra={"account": account})
