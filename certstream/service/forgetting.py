@@ -18,7 +18,7 @@ from certstream.core.rows import Head, decode_head, decode_row
 from certstream.core.wire import ACCOUNTS, STATE, Put
 from certstream.ports import Journal, JournalAway, JournalDoubt
 from certstream.service.group import Group
-from certstream.service.opening import PAUSE
+from certstream.service.opening import PAUSE, newest
 
 log = logging.getLogger("certstream")
 
@@ -37,12 +37,8 @@ class Watched(Exception):
 async def shard_with(journal: Journal, account: str) -> int:
     """The shard that an account's history is in. Raises Unknown, JournalAway."""
     for topic in (ACCOUNTS, STATE):  # the small one first: the other is a row for each certificate
-        found: int | None = None
-        async for stored in journal.read([topic]):
-            if stored.key == key_of(account):
-                found = stored.partition if stored.value is not None else None
-        if found is not None:
-            return found
+        if (found := await newest(journal, topic, account)) is not None:
+            return found.partition
     raise Unknown(f"there is no history of an account {account} in this journal")
 
 
