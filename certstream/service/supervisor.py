@@ -15,7 +15,7 @@ from certstream.ports import Journal
 from certstream.service import expiry, users
 from certstream.service.clock import Clock
 from certstream.service.confirming import NothingToConfirm
-from certstream.service.forgetting import Watched, forget, shard_with
+from certstream.service.forgetting import Watched, forget, refuse_beside, shard_with
 from certstream.service.group import FINISH, Group, open_group
 from certstream.service.metrics import Metrics
 from certstream.service.opening import (
@@ -184,7 +184,7 @@ class Supervisor:
     async def forget(self, account: str, by: str, why: str) -> int:
         """End the history of an account that is not watched any more; gives how many certificates it had.
 
-        Raises Watched, Unknown; Fatal for a history that is torn.
+        Raises Watched, Unknown; Held where another process has its shard; Fatal for a history that is torn.
         """
         async with self.turn:
             if self.entry(account) is not None:
@@ -193,6 +193,7 @@ class Supervisor:
                 raise Watched(f"the service is still starting: {self._step}")
             number = await shard_with(self.journal, account)
             if (group := self._groups.get(number)) is None:
+                await refuse_beside(self.journal, number)
                 self._write(group := await self._own(number, []))
             return await forget(group, account, by, why)
 
