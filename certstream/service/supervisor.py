@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from certstream.core.errors import CertstreamError
-from certstream.core.pacing import SECOND
 from certstream.core.sharding import shard_of
 from certstream.ports import Journal
 from certstream.service import expiry, users
@@ -28,7 +27,7 @@ from certstream.service.opening import (
 )
 from certstream.service.registration import Registration
 from certstream.service.tasks import Stop, awaited, first_of, unless
-from certstream.service.working import DEADLINE, Change, Working, retire
+from certstream.service.working import Change, Working, retire
 
 log = logging.getLogger("certstream")
 
@@ -56,7 +55,6 @@ class Supervisor:
     """whoever holds it may `add`, `change` and `remove` accounts; none is forgotten meanwhile"""
     refused: list[str] = field(default_factory=list)
     """what of the newest configuration is not in force, and why, for people"""
-    _former: users.Former = field(default_factory=users.Former)
     _step: str = "waiting for the journal"
     """what keeps the accounts that are not running yet, for people"""
 
@@ -151,8 +149,6 @@ class Supervisor:
             changed = change.of(entry)
             running.refuse_another(change, changed)
             unknown = await identify_change(self.entries, entry, changed)
-            if change.source is not None:
-                self._former.let_end(running.budget, self.clock.monotonic())
             await running.change(change, changed)
         except BaseException:
             users.settle(self.entries)
@@ -161,7 +157,6 @@ class Supervisor:
             raise
         self._unknown += [entry for _ in unknown if entry not in self._unknown]
         if change.source is not None and self._work is not None:
-            self._former.count_until(self.clock.monotonic() + DEADLINE + SECOND)
             self._work.create_task(retire(before))
         if (group := self._group_of(running.entry)) is not None:
             group.pace(change.settings.budget)
@@ -171,7 +166,6 @@ class Supervisor:
         """Stop with an account; its history stays as it is, and its slots come back to its budget."""
         running = self._running[account]
         await running.stop()
-        self._former.count_until(self.clock.monotonic() + SECOND)
         del self._running[account]
         self.entries.remove(running.entry)
         users.settle(self.entries)
@@ -261,7 +255,6 @@ class Supervisor:
     def _begin(self, group: Group, entry: Entry) -> Working:
         """Put an account to work."""
         running = self._running[entry.ledger.name] = group.put_to_work(entry)
-        self._former.let_end(running.budget, self.clock.monotonic())
         if self._work is not None:
             running.task = self._work.create_task(running.run())
         return running

@@ -89,6 +89,7 @@ class Locks:
         """`patience`: seconds for which the calls of a holder that was killed may count."""
         self._folder, self._boot, self._patience = folder, boot, patience
         self._held: dict[str, _Lock] = {}
+        self._used: dict[str, tuple[str, float]] = {}
         self._over = False
         self.unusable: str | None = None
         """why nothing is locked, for people"""
@@ -106,6 +107,16 @@ class Locks:
                 self._tell(f"{error.filename or self._folder}: {error.strerror}")
                 return 0.0
         return lock.free_at - self._boot() if lock is not None else 0.0
+
+    def use(self, name: str, budget: str) -> tuple[str, float] | None:
+        """A call is about to be made under it, paced by `budget`; None: it may be. Else the other budget of this
+        process that paced a call under it, which knows nothing of this one, and seconds for which that may count."""
+        now = self._boot()
+        other, at = self._used.get(name, (budget, now))
+        if other != budget and (left := at + self._patience - now) > 0:
+            return other, left
+        self._used[name] = budget, now
+        return None
 
     def release(self, free_at: float | None) -> None:
         """Let others have them. `free_at`: boot-time seconds from which all slots are back; None: that is not known."""

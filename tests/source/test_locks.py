@@ -15,7 +15,7 @@ from certstream.core.errors import Fatal, Transient
 from certstream.ports import Held
 from certstream.source import locks as module
 from certstream.source.claim import Claim, NotYet, world
-from certstream.source.credentials import Key, static
+from certstream.source.credentials import Credentials, Key, static
 from certstream.source.locks import Locks, Record
 
 
@@ -160,7 +160,7 @@ def claim(
     folder: Path, key: str = "LTAI0001", endpoint: str = "https://cas.aliyuncs.com", **names: str | None
 ) -> Claim:
     named = {"role": None, "uid": None, **names}
-    return Claim(static(key, "s"), endpoint=endpoint, locks=of(folder), **named)
+    return Claim(static(key, "s"), budget="a", endpoint=endpoint, locks=of(folder), **named)
 
 
 @pytest.mark.parametrize(
@@ -231,11 +231,41 @@ class Changing:
 async def test_a_rotated_key_is_claimed_too_but_not_each_temporary_one(
     tmp_path: Path, token: str | None, files: int
 ) -> None:
-    one = Claim(Changing(token), endpoint="https://cas.aliyuncs.com", role=None, uid=None, locks=of(tmp_path))
+    one = Claim(
+        Changing(token), budget="a", endpoint="https://cas.aliyuncs.com", role=None, uid=None, locks=of(tmp_path)
+    )
     for _ in range(3):
         await one.current()
         one.check()
     assert len(os.listdir(tmp_path)) == files
+
+
+async def test_a_key_that_becomes_another_budgets_waits_for_its_calls_and_lets_it_call(tmp_path: Path) -> None:
+    now = [1000.0]
+    locks = Locks(tmp_path, boot=lambda: now[0], patience=11.0)
+
+    def of_budget(budget: str, credentials: Credentials) -> Claim:
+        return Claim(credentials, budget=budget, endpoint="https://cas.aliyuncs.com", role=None, uid=None, locks=locks)
+
+    rotated, other, third = Changing(None), static("LTAI0002", "s"), static("LTAI0001", "s")
+    one, two, same = of_budget("a", rotated), of_budget("b", other), of_budget("a", third)
+    for account in (one, two, same):
+        await account.current()
+        account.check()
+    await one.current()  # now it is the other's key
+    for _ in range(3):
+        now[0] += 5
+        two.check()
+        with pytest.raises(NotYet, match=r"access key LTAI…0002 were paced by the budget b, .* 11 s"):
+            one.check()
+    now[0] += 11
+    one.check()
+    with pytest.raises(NotYet, match="the budget a"):
+        two.check()
+    await one.current()  # another key again
+    one.check()
+    now[0] += 11
+    two.check()
 
 
 @pytest.mark.parametrize("error", [Fatal("none"), Transient("away")])
@@ -244,7 +274,7 @@ async def test_credentials_that_are_not_there_yet_are_no_fault_of_the_lock(tmp_p
         async def current(self) -> Key:
             raise error
 
-    one = Claim(Away(None), endpoint="https://cas.aliyuncs.com", role=None, uid="7", locks=of(tmp_path))
+    one = Claim(Away(None), budget="a", endpoint="https://cas.aliyuncs.com", role=None, uid="7", locks=of(tmp_path))
     await one.begin()
     assert len(os.listdir(tmp_path)) == 1
 
