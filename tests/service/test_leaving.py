@@ -22,18 +22,21 @@ RARELY: dict[str, Any] = {"sweep_every": 60, "probe_every": 60}
 
 
 async def become(world: World, *accounts: Account) -> None:
-    """Another configuration, right after a burst of look-ups of `prod`: the audit counts what arrives."""
+    """Another configuration, between a burst of look-ups of `prod` and one of the last: the audit counts arrivals."""
     assert world.service is not None
     given: list[Config | ConfigError] = [world.config]
     made, _ = beside(world, given)
-    prod = world.service._running["prod"]
-    await world.until("all slots are back", prod.budget.idle)
+    running, new = world.service._running, accounts[-1].name
+    some = dict.fromkeys(world.simulator.identifiers()[:8], 0.0)
+    await world.until("all slots are back", running["prod"].budget.idle)
     given.append(world.config.model_copy(update={"accounts": accounts}))
     made.asked.set()
-    await asyncio.sleep(reloading.SETTLED - 0.25)
-    prod.observer._doubts.want(dict.fromkeys(world.simulator.identifiers()[:8], 0.0))
-    await world.event("account.baselined", accounts[-1].name)
-    assert len(world.look_ups()) > 4
+    await asyncio.sleep(reloading.SETTLED - 0.2)
+    running["prod"].observer._doubts.want(some)
+    await world.until("it is added", lambda: new in running)
+    running[new].observer._doubts.want(some)
+    await world.event("account.baselined", new)
+    await world.until("both looked up", lambda: len(world.look_ups()) > 12)
 
 
 @together
