@@ -7,6 +7,7 @@ its last calls may still count. Times are of the boot clock, and of one boot: af
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -78,7 +79,8 @@ class _Lock:
     def write(self, released: float | None) -> None:
         """Raises OSError."""
         text = msgspec.json.encode(msgspec.structs.replace(self.record, released=released))
-        os.pwrite(self.descriptor, text, 0)
+        if os.pwrite(self.descriptor, text, 0) < len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.ftruncate(self.descriptor, len(text))
 
 
@@ -139,7 +141,10 @@ class Locks:
                     raise self._refused(descriptor, what) from None
                 lock = _Lock(path, descriptor, self._free_at(os.pread(descriptor, _LONGEST, 0)), Record.mine())
                 if lock.there():
-                    lock.write(None)
+                    try:
+                        lock.write(None)
+                    except OSError:  # no room: held all the same, and nothing that was there says that it is released
+                        os.ftruncate(descriptor, 1)
                     return lock
             except BaseException:
                 os.close(descriptor)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +73,39 @@ def test_who_comes_after_one_that_was_killed_waits_and_hands_the_rest_on(tmp_pat
     assert next_one.hold("a", "user 1") == pytest.approx(11.0)
     next_one.release(1003.0)  # it never called
     assert of(tmp_path, 1003.0).hold("a", "user 1") == pytest.approx(8.0)
+
+
+def _full(folder: Path, die: bool) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+    locks = of(folder)
+    locks.hold("a", "user 1")
+    if die:
+        os.kill(os.getpid(), 9)
+    (folder / "held").touch()
+    while not (folder / "seen").exists():
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_where_there_is_no_room_for_the_record_it_is_held_and_not_released(tmp_path: Path, before: bool) -> None:
+    if before:
+        first = of(tmp_path)
+        first.hold("a", "user 1")
+        first.release(1000.0)
+    made = multiprocessing.get_context("spawn")
+    holder = made.Process(target=_full, args=(tmp_path, False), daemon=True)
+    holder.start()
+    while not (tmp_path / "held").exists():
+        assert holder.is_alive()
+        time.sleep(0.01)
+    with pytest.raises(Held, match="another process"):
+        of(tmp_path).hold("a", "user 1")
+    (tmp_path / "seen").touch()
+    holder.join(20)
+    holder = made.Process(target=_full, args=(tmp_path, True), daemon=True)
+    holder.start()
+    holder.join(20)
+    assert of(tmp_path, 1020.0).hold("a", "user 1") == pytest.approx(11.0)
 
 
 def test_after_a_boot_nobody_calls_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
