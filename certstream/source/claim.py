@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -85,6 +85,16 @@ class Claim:
         if self._locks is None:
             return 0.0
         return max((self._locks.hold(name, what) for name, what in self._names.items()), default=0.0)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """By which other processes find this user."""
+        return frozenset(self._names)
+
+    def leave(self, kept: Set[str], free_at: float) -> None:
+        """No call any more: other processes may have the names but those in `kept`."""
+        if self._locks is not None:
+            self._locks.leave(self.names - kept, free_at)
 
     def check(self) -> None:
         """May this account call now? Raises Held, NotYet."""

@@ -15,7 +15,7 @@ import shlex
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,13 @@ class _Lock:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.ftruncate(self.descriptor, len(text))
 
+    def end(self, free_at: float | None) -> None:
+        """Let it go."""
+        if free_at is not None:
+            with suppress(OSError):  # then the next one waits
+                self.write(max(free_at, self.free_at))
+        os.close(self.descriptor)
+
 
 class Locks:
     """What one process holds. A folder that cannot be used is told once, and nothing is locked."""
@@ -120,14 +127,17 @@ class Locks:
         self._used[name] = budget, now
         return None
 
+    def leave(self, names: Iterable[str], free_at: float) -> None:
+        """Nobody here makes calls under these any more: let others do it. `free_at` as for `release`."""
+        for name in names:
+            if (lock := self._held.pop(name, None)) is not None:
+                lock.end(free_at)
+
     def release(self, free_at: float | None) -> None:
         """Let others have them. `free_at`: boot-time seconds from which all slots are back; None: that is not known."""
         self._over = True
         for lock in self._held.values():
-            if free_at is not None:
-                with suppress(OSError):  # then the next one waits
-                    lock.write(max(free_at, lock.free_at))
-            os.close(lock.descriptor)
+            lock.end(free_at)
         self._held.clear()
 
     def _take(self, path: Path, what: str) -> _Lock:

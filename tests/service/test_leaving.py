@@ -10,9 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from certstream.app import build_claim, build_locks
 from certstream.cli import reloading
 from certstream.config import Account, Config, ConfigError
+from certstream.core.pacing import SECOND
 from certstream.core.wire import EVENTS, Put
+from certstream.ports import Held
+from certstream.service.clock import Clock
+from certstream.simulator import Simulator
 from tests.service.test_accounts import TWO_USERS, other
 from tests.service.test_reloading import beside
 from tests.service.together import together
@@ -86,3 +93,21 @@ async def test_what_was_in_doubt_when_it_was_removed_is_told_once(tmp_path: Path
         await world.event("certificate.new", issued)
         await group.writer.turn(shard.verify)
         assert len(world.told("certificate.new")) == 1
+
+
+@together
+async def test_other_processes_may_call_for_a_user_whose_last_account_went(tmp_path: Path) -> None:
+    def two(simulator: Simulator) -> tuple[Account, ...]:
+        return tuple(account(tmp_path, simulator, name, budget="shared", uid="1") for name in ("prod", "mate"))
+
+    async with living(tmp_path, accounts=two) as world:
+        assert world.service is not None
+        elsewhere = build_locks(world.config, Clock())
+        theirs = build_claim(world.config.accounts[0], elsewhere)
+        await world.service.remove("prod")
+        with pytest.raises(Held):
+            await theirs.begin()
+        await world.service.remove("mate")
+        await theirs.begin()
+        assert 0 < theirs.left() <= SECOND
+        elsewhere.release(None)
