@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from certstream import app
 from certstream.config import Account, Config
@@ -37,12 +35,13 @@ class Reloading:
         read: Callable[[], Config],
         locks: Locks,
         limiters: dict[str, Limiter],
+        asked: asyncio.Event,
     ) -> None:
         self._supervisor, self._config, self._read = supervisor, config, read
         self._locks, self._limiters = locks, limiters
         self._accounts = {account.name: account for account in config.accounts}
         self._globals = {account.name: config for account in config.accounts}
-        self.asked = asyncio.Event()
+        self.asked = asked
 
     async def run(self) -> None:
         """Read it again whenever asked to, for ever."""
@@ -109,14 +108,3 @@ class Reloading:
     def _fixed(self, new: Config) -> Config:
         """The new configuration with the limiter that is in force."""
         return new.model_copy(update={key: getattr(self._config, key) for key in ("limiter", "limiter_password_file")})
-
-
-@contextmanager
-def reload_on_hangup(asked: asyncio.Event) -> Iterator[None]:
-    """Set `asked` at each SIGHUP."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, asked.set)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)

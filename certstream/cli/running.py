@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -16,7 +16,7 @@ from certstream.cli.beside import running_service, token_of
 from certstream.cli.exits import FATAL, OK, PROBLEMS
 from certstream.cli.lines import safe
 from certstream.cli.options import ConfigFile, LogJson, Verbose, configuration, log_to_stderr
-from certstream.cli.signals import stop_on_signals
+from certstream.cli.signals import ask_on_hangup, stop_on_signals
 from certstream.config import Config
 from certstream.core.errors import Fatal
 from certstream.ports import Held
@@ -67,18 +67,23 @@ def _start(file: ConfigFile, *, once: bool, log_json: bool, verbose: bool) -> No
 
 
 async def _until_signal(config: Config, *, once: bool, read: Callable[[], Config] | None) -> int:
-    stop = asyncio.Event()
-    with stop_on_signals(stop):
-        return await serve_until(config, stop=stop, once=once, read=read)
+    stop, asked = asyncio.Event(), asyncio.Event()
+    with nullcontext() if once else ask_on_hangup(asked), stop_on_signals(stop):
+        return await serve_until(config, stop=stop, once=once, read=read, asked=asked)
 
 
 async def serve_until(
-    config: Config, *, stop: asyncio.Event, once: bool = False, read: Callable[[], Config] | None = None
+    config: Config,
+    *,
+    stop: asyncio.Event,
+    once: bool = False,
+    read: Callable[[], Config] | None = None,
+    asked: asyncio.Event | None = None,
 ) -> int:
     """The service, and beside `run` its HTTP server, until `stop`, then GRACE seconds at most. Gives the exit code.
-    `read` reads the configuration again, at each SIGHUP."""
+    `read` reads the configuration again, whenever `asked`."""
     from certstream import app, web
-    from certstream.cli.reloading import Reloading, reload_on_hangup
+    from certstream.cli.reloading import Reloading
     from certstream.service.clock import Clock
 
     if sys.flags.optimize:
@@ -107,10 +112,8 @@ async def serve_until(
             )
             log.info("http.listening", extra={"address": address})
         beside = None
-        if read is not None:
-            reloading = Reloading(supervisor, config, read, locks, limiters)
-            stack.enter_context(reload_on_hangup(reloading.asked))
-            beside = reloading.run
+        if read is not None and asked is not None:
+            beside = Reloading(supervisor, config, read, locks, limiters, asked).run
         complete = await _bounded(supervisor.run(stop, once=once, beside=beside), stop)
     return OK if _judged(supervisor.status()["accounts"], complete=complete, once=once) else PROBLEMS
 

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the first asks to stop, the second does not ask."""
+"""SIGTERM and Ctrl-C: the first asks to stop, the second does not ask. SIGHUP: read the configuration again."""
 
 from __future__ import annotations
 
@@ -27,3 +27,14 @@ def stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for one in SIGNALS:
             loop.remove_signal_handler(one)
+
+
+@contextmanager
+def ask_on_hangup(asked: asyncio.Event) -> Iterator[None]:
+    """Set `asked` at each SIGHUP, which would else end the process, to systemd without a fault."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)

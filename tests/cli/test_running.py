@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from certstream.core.errors import Fatal
 from certstream.ports import Held
 from certstream.service.clock import Clock
 from certstream.simulator import DEFAULT_KEY, DEFAULT_USER, Simulator, SimulatorConfig
+from tests.cli.test_real import configure, process, until
 
 
 async def test_a_service_that_hangs_is_left_after_the_grace(
@@ -116,3 +119,24 @@ def test_a_folder_that_cannot_be_made_is_told_with_the_key_to_change(tmp_path: P
     (tmp_path / "file").write_text("")
     with pytest.raises(Fatal, match=r"cannot be made: Not a directory|File exists.*key journal"):
         running.make_folder(Config(journal=f"sqlite://{tmp_path}/file/journal.db"))
+
+
+def test_a_reload_that_is_asked_for_while_it_starts_ends_nothing(tmp_path: Path) -> None:
+    journal, nobody = f"sqlite://{tmp_path}/journal.db", "http://127.0.0.1:9"
+    configure(tmp_path, nobody, journal=journal)
+    with process("run", cwd=tmp_path) as service:
+
+        def caught(number: int) -> bool:
+            told = Path(f"/proc/{service.pid}/status").read_text()
+            (mask,) = (line.split()[1] for line in told.splitlines() if line.startswith("SigCgt"))
+            return bool(int(mask, 16) >> (number - 1) & 1)
+
+        end = time.monotonic() + 20
+        while not caught(signal.SIGTERM):
+            assert time.monotonic() < end
+        assert caught(signal.SIGHUP)
+        service.send_signal(signal.SIGHUP)
+        (said,) = tmp_path.glob("run-*.out")
+        until("it is read", 30, lambda: "config.read" in said.read_text())
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(15) == OK

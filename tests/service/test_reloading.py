@@ -28,7 +28,7 @@ def beside(world: World, given: list[Config | ConfigError]) -> tuple[reloading.R
         return newest
 
     assert world.service is not None
-    made = reloading.Reloading(world.service, world.config, read, world.locks, {})
+    made = reloading.Reloading(world.service, world.config, read, world.locks, {}, asyncio.Event())
     assert world.service._work is not None
     return made, world.service._work.create_task(made.run())
 
