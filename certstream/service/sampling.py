@@ -40,14 +40,21 @@ class Sampling:
         while True:
             await self._nominated.wait()
             self._nominated.clear()
-            suspicion, chosen = self._sampled, self._chosen()
-            gone = unanswered = 0
-            for identifier in chosen:
-                answer = await self._calls.look_up(Urgency.PROBE, identifier)
-                unanswered += answer is None
-                gone += answer is not None and not shows(answer, identifier)
-            if deletion.suspicion(self._observer.ledger.head) == suspicion:
-                self._tell(len(chosen), gone, unanswered)
+            try:
+                await self._sample(self._sampled)
+            except BaseException:  # a right that is missing for now: the next sweep asks for it again
+                self._sampled = None
+                raise
+
+    async def _sample(self, suspicion: int | None) -> None:
+        chosen = self._chosen()
+        gone = unanswered = 0
+        for identifier in chosen:
+            answer = await self._calls.look_up(Urgency.PROBE, identifier)
+            unanswered += answer is None
+            gone += answer is not None and not shows(answer, identifier)
+        if deletion.suspicion(self._observer.ledger.head) == suspicion:
+            self._tell(len(chosen), gone, unanswered)
 
     def _chosen(self) -> list[str]:
         return self._clock.random.sample(list(self._missing), min(SAMPLE, len(self._missing)))

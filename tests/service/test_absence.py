@@ -272,3 +272,18 @@ async def test_a_list_whose_order_changes_at_every_call_deletes_nothing_and_is_t
         await world.says("sweep.incomplete", count=3)
         nothing_is_deleted(world)
         assert "order of the list" in str(getattr(world.said("sweep.incomplete")[-1], "reason", ""))
+
+
+@together
+async def test_a_sample_that_a_missing_right_ended_is_taken_when_it_is_back(tmp_path: Path) -> None:
+    async with living(tmp_path, certificates=12) as world:
+        denying = [True]
+
+        def first_look_up(params: dict[str, str]) -> bool:
+            return "Identifier" in params and bool(denying) and denying.pop()
+
+        world.simulator.intercept = lies.refusing("Forbidden.RAM", 403, first_look_up)
+        for identifier in world.simulator.identifiers()[:7]:
+            world.simulator.delete(identifier)
+        await world.until_said("account.denied")
+        await world.until("they are sampled", lambda: "7 of 7 sampled are gone" in world.state().get("reason", ""))
