@@ -24,6 +24,7 @@ from certstream.service.gaps import Gaps
 from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import FOREIGN, Observer, TooOld
+from certstream.service.searching import Searching
 
 log = logging.getLogger("certstream")
 
@@ -56,12 +57,14 @@ class Poller:
         observer: Observer,
         look_ups: LookUps,
         confirming: Confirming,
+        searching: Searching,
         clock: Clock,
         metrics: Metrics,
         pace: Pace,
     ) -> None:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
+        self._searching = searching
         self._clock, self._metrics, self._pace = clock, metrics, pace
         self._size = pace.page_size
         self._forward = True
@@ -88,6 +91,7 @@ class Poller:
             tasks.create_task(self._sweep_for_ever())
             tasks.create_task(self._look_ups.run())
             tasks.create_task(self._confirming.run())
+            tasks.create_task(self._searching.run())
 
     async def once(self) -> bool:
         """One complete sweep (of three tries), the look-ups that it asks for included; whether there was one."""
@@ -134,6 +138,7 @@ class Poller:
             for _ in range(READERS):
                 readers.create_task(self._read_on(sweep))
         verdict = await self._judge(sweep, began)
+        self._searching.swept(verdict)
         if verdict.complete:
             await self._conclude(sweep, began, began_at)
         log.info(
@@ -158,6 +163,7 @@ class Poller:
         self.gaps.read(number)
         sweep.answered(number, answer.page)
         sweep.mark(number, observed, self.ledger.inventory)
+        self._searching.saw(number, sweep.size, answer, observed)
         self._progress(sweep)
 
     async def _page(self, sweep: Sweep, number: int) -> tuple[Answer, Observed]:
@@ -213,7 +219,7 @@ class Poller:
         ]
 
     async def _pause(self, until: float) -> None:
-        """Until the next sweep is due, or a probe says that the list has moved."""
+        """Until the next sweep is due, or a probe says that the list has moved and no search finds where."""
         while (remaining := until - self._clock.monotonic()) > 0:
             await asyncio.sleep(min(remaining, self._pace.probe_every))
             if until > self._clock.monotonic() and await self._moved():
@@ -224,10 +230,11 @@ class Poller:
         before = self._calls.total
         try:
             answer = await self._calls.ask(Urgency.PROBE, page=1, size=self._size)
-            await self._observer.observe(answer)
+            observed = await self._observer.observe(answer)
         except Transient:
             return False
-        return answer.page.total != before
+        self._searching.saw(1, self._size, answer, observed)
+        return answer.page.total != before and not await self._searching.located()
 
 
 def _end_if_cancelled() -> None:

@@ -24,6 +24,7 @@ from certstream.service.metrics import Metrics
 from certstream.service.observing import Observer
 from certstream.service.opening import PAUSE, Entry, identify, identify_later, open_shard, refuse_two_budgets, same_user
 from certstream.service.poller import Poller
+from certstream.service.searching import Searching
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
@@ -214,11 +215,15 @@ class Supervisor:
         observer = Observer(ledger=ledger, calls=calls, writer=writer, doubts=doubts, clock=clock, metrics=metrics)
         look_ups = LookUps(calls=calls, observer=observer, doubts=doubts, clock=clock)
         confirming = Confirming(calls=calls, observer=observer, clock=clock)
+        searching = Searching(
+            calls=calls, observer=observer, look_ups=look_ups, clock=clock, metrics=metrics, size=entry.pace.page_size
+        )
         poller = Poller(
             calls=calls,
             observer=observer,
             look_ups=look_ups,
             confirming=confirming,
+            searching=searching,
             clock=clock,
             metrics=metrics,
             pace=entry.pace,
