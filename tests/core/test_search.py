@@ -41,7 +41,10 @@ class Listed:
 
     def edit(self, inserted: bool, place: float) -> int | None:
         """The row that was deleted, if one was."""
-        return self.insert(place) if inserted else self.delete(place)
+        if not inserted:
+            return self.delete(place)
+        self.insert(place)
+        return None
 
     def inserted(self) -> int:
         return self.next - 1 - self.first
