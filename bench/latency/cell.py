@@ -1,4 +1,4 @@
-"""One list, watched by the service: its baseline once, then a fork for every rate of changes."""
+"""One list, watched by the service: one sweep, which learns its order; then a fork for every rate of changes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _play(certificates: int, order: Order, rates: Sequence[float], pauses: Pause
 
 
 async def _watch(world: World, rates: Sequence[float], pauses: Pauses, events: int, path: Path) -> None:
-    loop, baselined = world.loop, asyncio.Event()
+    loop = world.loop
 
     def wall() -> int:
         return round((EPOCH + loop.now) * 1000)
@@ -93,12 +93,12 @@ async def _watch(world: World, rates: Sequence[float], pauses: Pauses, events: i
     )
     clock = Clock(monotonic=loop.time, boot=loop.time, wall=wall, random=Random("bench"))
     config = Config(journal="sqlite:///nowhere", accounts=(account,))
-    service = build(config, clock=clock, journal=Journal(world, baselined), source=source)
+    service = build(config, clock=clock, journal=Journal(world), source=source)
     running = asyncio.ensure_future(service.run(asyncio.Event()))
-    await asyncio.wait((running, asyncio.ensure_future(baselined.wait())), return_when=asyncio.FIRST_COMPLETED)
+    sweep = -(-len(world.list) // PAGE) * (SECOND + TRIP) / 10
+    await asyncio.wait((running,), timeout=1.05 * sweep + pauses.sweep_every + 5.0)  # its order is known
     if running.done():
         running.result()
-    await asyncio.sleep(5.0)
     gc.collect()
     gc.freeze()
     for rate in rates:

@@ -6,10 +6,17 @@ import asyncio
 import json
 from bisect import bisect_left, insort
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from hashlib import sha256
 from random import Random
 from typing import Literal
 
+import msgspec
+
 from certstream.core.answers import Answer, Page
+from certstream.core.findings import findings
+from certstream.core.inventory import own_size
+from certstream.core.normal import read
+from certstream.core.rows import FORM, Head, Image, Row, encode
 from certstream.core.wire import EVENTS, Put, Stored
 from certstream.ports import Apply, Opened
 from tests.simulation.loop import EPOCH, Loop
@@ -21,7 +28,7 @@ TRIP = 0.05
 COMMIT = 0.005
 """Seconds that a commit takes."""
 _RECORD = (
-    '{"Identifier":"%015d","Status":"%s","CommonName":"c.example","SubjectDN":"CN=c.example","SerialNumber":"%x",'
+    '{"Identifier":"%015d","Status":"%s","CommonName":"c.example","SubjectDN":"CN=c.example,OU=%x",'
     '"BeforeDate":%d,"AfterDate":%d,"Algorithm":"RSA","KeySize":2048,"CertificateType":"CLIENT"}'
 )
 _FROM, _TO = int((EPOCH - 86400) * 1000), int((EPOCH + 5 * 365 * 86400) * 1000)
@@ -62,7 +69,8 @@ class World:
             self.list.insert(0, one)
         return one
 
-    def _record(self, one: int) -> bytes:
+    def record(self, one: int) -> bytes:
+        """Its JSON text."""
         return (_RECORD % (one, "REVOKE" if one in self._revoked else "ISSUE", one, _FROM, _TO)).encode()
 
     def _find(self, one: int) -> list[int]:
@@ -77,11 +85,11 @@ class World:
         self.calls += 1
         if identifier is not None:
             rows = self._find(int(identifier))
-            return Page([self._record(one) for one in rows], len(rows), 1, size, None)
+            return Page([self.record(one) for one in rows], len(rows), 1, size, None)
         rows = self.list[(page - 1) * size : page * size]
         if self.order == "unsteady" and self.loop.now > 0:
             rows = [self.dice.choice(self.list) if self.dice.random() < UNSTEADY else one for one in rows]
-        return Page([self._record(one) for one in rows], len(self.list), page, size, None)
+        return Page([self.record(one) for one in rows], len(self.list), page, size, None)
 
 
 UNSTEADY = 0.3
@@ -111,18 +119,38 @@ class Source:
 
 
 class Journal:
-    """`ports.Journal` and `ports.Shard` that note when an event was committed."""
+    """`ports.Journal` and `ports.Shard` that note when an event was committed.
+
+    They restore what a baseline leaves, but that all rows share the image of one certificate.
+    """
 
     partitions = 1
     number = 0
     opened = Opened(previous=False, released=False)
 
-    def __init__(self, world: World, baselined: asyncio.Event) -> None:
-        self._world, self._baselined = world, baselined
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     async def start(self) -> None: ...
 
     async def open(self, shard: int, apply: Apply) -> Journal:
+        at, began = round((EPOCH - 3600) * 1000), round((EPOCH - 7200) * 1000)
+        normal = read(self._world.record(self._world.list[0]))
+        assert normal.not_after is not None
+        row = Row(
+            form=FORM, raw=b"", sequence=1, hash=bytes(32), inventory=bytes(32), first=at, at=at, asked=at, known=at,
+            not_before=normal.not_before, not_after=normal.not_after, told=None, past=(), revoked=False, baseline=True,
+            subject=0, lineage=0, image=Image.of(normal, findings(normal.certificate, None)).pack(),
+        )  # fmt: skip
+        for number, one in enumerate(self._world.list, 1):
+            raw = sha256(self._world.record(one)).digest()[:16]
+            fields = {"raw": raw, "sequence": number, "subject": number}
+            apply(b"bench/%015d" % one, own_size(encode(msgspec.structs.replace(row, **fields))))
+        head = Head(
+            form=FORM, lineage="0" * 16, budget="bench", uid=None, began=began, sequence=len(self._world.list),
+            time=at, baselined=at, live=len(self._world.list), digested=round(EPOCH * 1000), swept=at, observed=at,
+        )  # fmt: skip
+        apply(b"bench", encode(head))
         return self
 
     def owned_until(self) -> float:
@@ -131,12 +159,10 @@ class Journal:
     async def commit(self, puts: Sequence[Put]) -> None:
         await asyncio.sleep(COMMIT)
         for put in puts:
-            if put.topic == EVENTS and put.value is not None and b".certificate.discovered." not in put.value:
+            if put.topic == EVENTS and put.value is not None:
                 event = json.loads(put.value)
                 kind = event["type"].split(".")[2]
                 self._world.told.setdefault((kind, event["subject"]), self._world.loop.now)
-                if kind == "baselined":
-                    self._baselined.set()
 
     async def verify(self) -> None: ...
 

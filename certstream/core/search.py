@@ -242,7 +242,7 @@ class Search:
             return None
         gaps = list(self._gaps())
         moved = sum(abs(right.shift - left.shift) for left, right in gaps)
-        if not gaps:
+        if not gaps and not self._again:
             self._stop(Outcome.FOUND if self._found else Outcome.NOTHING)
         elif self._disorder > DISORDER:
             self.forget()
@@ -299,6 +299,8 @@ class Search:
         searched are measured again; where they still hold, what lies between is as narrow as before."""
         if self._active:
             ends = [] if self._gap is None else [self._gap[0].end - 1 + self._gap[0].shift, sum(self._gap[1][::2])]
+            if self.surplus == 0:  # what was searched for may be there still, and something else that cancels it
+                ends += [len(self.order) * part // 4 for part in (2, 1, 3)]
             self._again = [position // self.size + 1 for position in ends]
             self._spans, self._asked, self._gap = [], set(), None
 
