@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check kafka toxiproxy verify-main simulate mutants chaos pacing soak bench bench-journal bench-latency lock format \
+.PHONY: demo test check kafka toxiproxy verify-main simulate sweeps mutants chaos pacing soak bench bench-journal bench-latency lock format \
 	clean help
 .DEFAULT_GOAL := help
 
@@ -59,6 +59,9 @@ pacing: toxiproxy  ## never eleven over real sockets: a delaying proxy, a thousa
 
 soak: kafka  ## half an hour on a real Kafka: memory, file handles, threads, tasks and lag stay flat, as a chart
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+sweeps: $(VENV)/dev.stamp  ## seeded sweeps of a hostile list in virtual time, judged: no false deletion
+	@$(BIN)/python -m tests.sweeps $(ARGS)
 
 mutants: $(VENV)/dev.stamp  ## known bugs, each of which the simulation must find
 	@$(BIN)/python -m tests.simulation.mutants $(ARGS)

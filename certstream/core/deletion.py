@@ -11,7 +11,7 @@ from certstream.core.changes import observed_between
 from certstream.core.draft import Draft
 from certstream.core.expiry import lifecycle
 from certstream.core.ledger import fact as fact_of
-from certstream.core.rows import unpack
+from certstream.core.rows import Head, unpack
 
 
 def mass_disappearance(draft: Draft, candidates: int, *, empty: bool) -> str | None:
@@ -35,6 +35,11 @@ def suspect(draft: Draft, reason: str, nominated: int) -> None:
     if draft.head.suspect is None:
         draft.head.suspect, draft.head.suspected = reason, draft.now
         draft.tell_account("suspect", reason=reason, count=draft.head.live, nominated=nominated)
+
+
+def suspicion(head: Head | None) -> int | None:
+    """Since when the account is suspect, Unix milliseconds: tells one suspicion from another."""
+    return head.suspected if head is not None and head.suspect is not None else None
 
 
 def release(draft: Draft, *, by: str = "certstream", why: str = "what had disappeared is there again") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 from aiokafka.errors import InvalidProducerEpoch, InvalidProducerIdMapping, KafkaError, ProducerFenced
@@ -15,6 +15,12 @@ from certstream.journal.kafka_log import Causes
 
 TRANSACTION_TIMEOUT_MS = 15_000
 """After this the broker aborts a transaction that nobody ends; until then its readers wait."""
+
+MARKERS = 0.004
+"""Seconds that the brokers may go on writing a transaction's markers after they have answered its end. One that begins
+meanwhile is refused, and aiokafka tries again after 20 ms: seen at a quarter of commits that follow on each other."""
+SMALL = 1_000
+"""Records of a commit whose batches are all filled before they are queued; a larger one is filled as it is sent."""
 
 _NO_HEADERS: list[tuple[str, bytes]] = []
 """Of a record without any; aiokafka wants a list."""
@@ -43,6 +49,7 @@ class Producer:
         self._config = config
         self._shard = shard
         self.causes = causes
+        self._ended = float("-inf")
 
     @classmethod
     async def fence(cls, config: KafkaConfig, shard: int) -> Self:
@@ -67,11 +74,13 @@ class Producer:
 
     async def _transact(self, puts: Sequence[Put]) -> int | None:
         await self._client.begin_transaction()
-        sent = [
-            (topic, count, future)
-            for topic, group in _by_topic(puts).items()
-            for count, future in await self._send(topic, group)
-        ]
+        filled: Iterable[tuple[str, Any]] = (
+            (topic, batch) for topic, group in _by_topic(puts).items() for batch in self._filled(group)
+        )
+        if len(puts) <= SMALL:
+            filled = list(filled)  # before the pause, which is then mostly over
+        await asyncio.sleep(self._ended + MARKERS - asyncio.get_running_loop().time())
+        sent = [(topic, batch.record_count(), await self._queue(topic, batch)) for topic, batch in filled]
         # Rule 2: a batch that failed and was not awaited is left out, and the commit says that all is well.
         delivered = await asyncio.gather(*(future for _, _, future in sent))
         end = None
@@ -81,6 +90,7 @@ class Producer:
                     raise KafkaError("the broker did not tell the offset of a batch that was sent twice")
                 end = metadata.offset + count
         await self._client.commit_transaction()
+        self._ended = asyncio.get_running_loop().time()
         self.causes.clear()
         return end
 
@@ -88,25 +98,24 @@ class Producer:
         """Let go of it, bounded. What it had open is decided by the broker when the next producer starts."""
         await stopped(self._client, self._config)
 
-    async def _send(self, topic: str, puts: Sequence[Put]) -> list[tuple[int, asyncio.Future[Any]]]:
-        """Queue batches built by hand (rule 8): the number of records of each, and the future of its delivery."""
-        sent = []
+    def _filled(self, puts: Sequence[Put]) -> Iterator[Any]:
+        """Batches built by hand (rule 8) that hold all of `puts`, of one topic."""
         batch = self._client.create_batch()
         for _, key, value, headers in puts:  # most of a large commit's CPU: no call of our own, no list for nothing
             told = list(headers) if headers else _NO_HEADERS
             if batch.append(timestamp=None, key=key, value=value, headers=told) is None:
-                sent.append(await self._queue(topic, batch))
+                yield batch
                 batch = self._client.create_batch()
                 # An empty batch takes a record of any size; the broker judges it.
                 batch.append(timestamp=None, key=key, value=value, headers=told)
-        sent.append(await self._queue(topic, batch))
-        return sent
+        yield batch
 
-    async def _queue(self, topic: str, batch: Any) -> tuple[int, asyncio.Future[Any]]:
+    async def _queue(self, topic: str, batch: Any) -> asyncio.Future[Any]:
+        """Queue a batch: the future of its delivery."""
         name = self._config.topic(topic)
         future: asyncio.Future[Any] = await self._client.send_batch(batch, name, partition=self._shard)
         future.add_done_callback(_seen)
-        return batch.record_count(), future
+        return future
 
 
 def _by_topic(puts: Sequence[Put]) -> dict[str, list[Put]]:

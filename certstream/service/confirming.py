@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -17,7 +18,7 @@ from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
 from certstream.service.lookups import outside, shows
-from certstream.service.observing import Observer
+from certstream.service.observing import Observer, TooOld
 
 log = logging.getLogger("certstream")
 
@@ -167,7 +168,8 @@ class Confirming:
                 if (answer := task.result()) is None:
                     continue
                 if shows(answer, identifier):
-                    await self._observer.observe(answer, decides=identifier)
+                    with suppress(TooOld):  # it is there all the same
+                        await self._observer.observe(answer, decides=identifier)
                 elif not answer.page.records and not answer.page.total:
                     found[identifier] = answer
         return found
@@ -179,8 +181,8 @@ class Confirming:
         """Where nothing would be left, the list is asked once more. Raises Rejected where it shows what was known, or
         counts what it does not show."""
         if gone >= self._ledger.live():
-            answer = await self._calls.ask(Urgency.PROBE)
-            if (await self._observer.observe(answer)).shows_known:
+            answer, observed = await self._observer.asked(lambda: self._calls.ask(Urgency.PROBE))
+            if observed.shows_known:
                 raise Rejected("the list shows certificates that were known")
             if answer.page.total is None or (answer.page.total and not answer.page.records):
                 raise Rejected(f"the list shows none of its certificates, and counts {answer.page.total}")

@@ -89,12 +89,12 @@ class LookUps:
         One control would not do: a service that is blind for a while may be so at a look-up and see again at the
         control after it, or go blind just after the control before it.
         """
-        if not await self._controlled(identifiers):
+        if not await self._enough(self._calls.total) or not await self._controlled(identifiers):
             return False
         empty, decided = await self._ask(identifiers)
         if not empty:
             return decided
-        if not await self._controlled(identifiers):
+        if not await self._controlled(identifiers) or not await self._counted():
             return False
         moved = await outside(self._calls, Urgency.DECISION, empty) if self._ledger.settings.grouped else set()
         later = await self._observer.commit(partial(deletion.delete, answers=empty, moved=moved))
@@ -142,6 +142,28 @@ class LookUps:
                 return True
         log.warning("deletion.unproven", extra={"account": self._ledger.name, "candidates": len(candidates)})
         return False
+
+    async def _counted(self) -> bool:
+        """Does the list, asked now, still count what is known?"""
+        try:
+            answer, _ = await self._observer.asked(lambda: self._calls.ask(Urgency.DECISION))
+        except Transient:
+            return False
+        return await self._enough(answer.page.total)
+
+    async def _enough(self, total: int | None) -> bool:
+        """Whether a `TotalCount` is large enough for what is known. A permission that is narrowed during a sweep
+        hides only a few from that one, and the controls may be left over; the count falls at once."""
+        if total is None:
+            return True
+
+        def judge(draft: Draft) -> str | None:
+            return deletion.mass_disappearance(draft, max(draft.head.live - total, 0), empty=False)
+
+        reason = await self._observer.commit(judge)
+        if reason is not None:
+            log.warning("deletion.unproven", extra={"account": self._ledger.name, "reason": reason})
+        return reason is None
 
 
 async def outside(

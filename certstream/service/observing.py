@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
+from certstream.core import deletion
 from certstream.core.answers import Answer, Refused
-from certstream.core.deletion import suspect
 from certstream.core.draft import Draft
 from certstream.core.errors import Rejected, Transient
 from certstream.core.ledger import Ledger
@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 OLD = 60.0
 """Seconds after which an answer is not used any more: it is asked for again."""
+TRIES = 3
+"""Answers that the journal may keep waiting for too long before there is none."""
 NOT_BELIEVED = (
     "this is not believed: nothing is told as deleted, and what is new or changed is held back, until the missing "
     "certificates are listed again, when the account is released by itself, or somebody says that they are gone "
@@ -76,6 +78,18 @@ class Observer:
             await self._believe(answer)
         return observed
 
+    async def asked(
+        self, ask: Callable[[], Awaitable[Answer]], *, sweep: Sweep | None = None
+    ) -> tuple[Answer, Observed]:
+        """Ask and observe; ask again where the journal kept the answer waiting too long. Raises as both do."""
+        for _ in range(TRIES):
+            answer = await ask()
+            try:
+                return answer, await self.observe(answer, sweep=sweep)
+            except TooOld:
+                continue
+        raise Transient("the journal kept every answer waiting too long")
+
     def _note(self, answer: Answer, observed: Observed) -> None:
         self._doubts.want(observed.look_up)
         self.ledger.contested.update(observed.contested)
@@ -97,7 +111,7 @@ class Observer:
         self._held.clear()
         if not self.ledger.live():
             return False  # what was known was told as deleted meanwhile: there is nothing that a list could show
-        await self.commit(partial(suspect, reason=FOREIGN, nominated=0))
+        await self.commit(partial(deletion.suspect, reason=FOREIGN, nominated=0))
         self.suspected(FOREIGN)
         return False
 
@@ -116,8 +130,9 @@ class Observer:
             log.error("account.suspect", extra={"account": self.ledger.name, "reason": f"{reason}: {NOT_BELIEVED}"})
 
     def released(self) -> None:
-        """A sweep found nothing to suspect."""
-        self._suspicions.clear()
+        """The account may be suspect no more: the next suspicion is logged, also for a reason that was there before."""
+        if deletion.suspicion(self.ledger.head) is None:
+            self._suspicions.clear()
 
     async def _vouch(self) -> None:
         """First sights are held: ask for a certificate that was known before; an answer that shows it vouches."""

@@ -11,10 +11,9 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 
+from certstream.core import deletion
 from certstream.core.account import swept
-from certstream.core.answers import Answer
 from certstream.core.errors import Fatal, Transient
-from certstream.core.observe import Observed
 from certstream.core.sweep import PAGE_SIZE_CHANGED, Sweep, Verdict
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
@@ -23,7 +22,7 @@ from certstream.service.confirming import Confirming
 from certstream.service.gaps import Gaps
 from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
-from certstream.service.observing import FOREIGN, Observer, TooOld
+from certstream.service.observing import FOREIGN, Observer
 from certstream.service.searching import Searching
 
 log = logging.getLogger("certstream")
@@ -131,6 +130,7 @@ class Poller:
     async def sweep(self) -> Verdict:
         """One sweep: observe every page as it arrives; then look up what a complete sweep did not see."""
         began, began_at = self._clock.monotonic(), self._clock.wall()
+        suspicion = deletion.suspicion(self.ledger.head)
         sweep = Sweep(forward=self._forward, size=self._size, total=self._calls.total, moves=self.ledger.moves)
         self._told = began
         await self._read(sweep, sweep.first)
@@ -140,7 +140,7 @@ class Poller:
         verdict = await self._judge(sweep, began)
         self._searching.swept(verdict)
         if verdict.complete:
-            await self._conclude(sweep, began, began_at)
+            await self._conclude(sweep, began, began_at, suspicion)
         log.info(
             "sweep.complete" if verdict.complete else "sweep.incomplete",
             extra={"account": self.ledger.name, "pages": sweep.read, "certificates": self.ledger.live()}
@@ -155,7 +155,9 @@ class Poller:
     async def _read(self, sweep: Sweep, number: int) -> None:
         """Ask for one page, observe it, commit what it shows; then mark what was seen."""
         try:
-            answer, observed = await self._page(sweep, number)
+            answer, observed = await self._observer.asked(
+                lambda: self._calls.ask(Urgency.SWEEP, page=number, size=sweep.size), sweep=sweep
+            )
         except Transient as error:
             sweep.failed()
             self.gaps.failed(number, error)
@@ -165,15 +167,6 @@ class Poller:
         sweep.mark(number, observed, self.ledger.inventory)
         self._searching.saw(number, sweep.size, answer, observed)
         self._progress(sweep)
-
-    async def _page(self, sweep: Sweep, number: int) -> tuple[Answer, Observed]:
-        for _ in range(3):
-            answer = await self._calls.ask(Urgency.SWEEP, page=number, size=sweep.size)
-            try:
-                return answer, await self._observer.observe(answer, sweep=sweep)
-            except TooOld:
-                continue
-        raise Transient("the journal kept every answer waiting too long")
 
     def _progress(self, sweep: Sweep) -> None:
         self._metrics.sweep_pages.labels(self.ledger.name).set(sweep.read)
@@ -197,15 +190,16 @@ class Poller:
         self._size = sweep.size
         return verdict
 
-    async def _conclude(self, sweep: Sweep, began: float, began_at: int) -> None:
-        """A complete sweep nominates what it did not see, and nothing has shown since it began."""
+    async def _conclude(self, sweep: Sweep, began: float, began_at: int, suspicion: int | None) -> None:
+        """A complete sweep nominates what it did not see, and nothing has shown since it began. It answers the
+        suspicion that was there when it began, and no later one."""
         unseen = self._unseen(sweep, began)
         if unseen and not await self._look_ups.believable(len(unseen), empty=not sweep.records):
             self._confirming.nominate(unseen)
             return
         self._confirming.nominate(())
         decided = await self._look_ups.delete(unseen) and self._confirming.quiet_since(began)
-        await self._observer.commit(partial(swept, began_at=began_at, decided=decided))
+        await self._observer.commit(partial(swept, began_at=began_at, decided=decided, suspicion=suspicion))
         self._observer.released()
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from array import array
+from functools import partial
 
 from certstream.core.answers import Answer
 from certstream.core.errors import Transient
@@ -102,8 +103,7 @@ class Searching:
         while (page := search.next()) is not None:
             size = search.size
             try:
-                answer = await self._calls.ask(Urgency.SEARCH, page=page, size=size)
-                observed = await self._observer.observe(answer)
+                answer, observed = await self._observer.asked(partial(self._ask, page, size))
             except Transient:
                 search.failed()
                 break
@@ -119,6 +119,9 @@ class Searching:
             self._fruitless += 1
         if outcome is Outcome.UNSTEADY:
             self._unsteady()
+
+    async def _ask(self, page: int, size: int) -> Answer:
+        return await self._calls.ask(Urgency.SEARCH, page=page, size=size)
 
     def _unsteady(self) -> None:
         log.warning("order.unsteady", extra={"account": self._ledger.name})

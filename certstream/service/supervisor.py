@@ -46,6 +46,7 @@ class _Running:
     """One account at work."""
 
     poller: Poller
+    observer: Observer
     health: Health
     writer: Writer
     confirming: Confirming
@@ -237,7 +238,7 @@ class Supervisor:
             clock=clock,
             metrics=metrics,
         )
-        return _Running(poller, health, writer, confirming)
+        return _Running(poller, observer, health, writer, confirming)
 
     async def _keep_user(self, entry: Entry) -> None:
         """Write the user of an entry, known only now, into its head."""

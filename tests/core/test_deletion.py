@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from certstream.core.deletion import delete, expected, mass_disappearance, release, suspect
+from certstream.core.deletion import delete, expected, mass_disappearance, release, suspect, suspicion
 from certstream.core.draft import Draft
 from tests.core.world import World, kind_of, names, record, watching
 
@@ -100,6 +100,16 @@ def test_suspicion_does_not_end_because_a_day_passes() -> None:
     world.commit(release)
     world.commit(release)
     assert [kind_of(event) for event in world.events].count("released") == 1
+
+
+def test_a_sweep_releases_the_suspicion_that_it_began_with_and_no_later_one() -> None:
+    world = account(60)
+    before = suspicion(world.ledger.head)
+    world.commit(lambda draft: suspect(draft, "reason", 9))
+    assert world.swept(suspicion=before) == []
+    assert world.ledger.head is not None
+    assert world.ledger.head.suspect == "reason"
+    assert world.swept(suspicion=suspicion(world.ledger.head)) == ["released"]
     assert mass_disappearance(draft_of(world), 6, empty=False) is None
 
 

@@ -127,9 +127,11 @@ class World:
 
         return self._kinds(act, wait)
 
-    def swept(self) -> list[str]:
-        """A complete sweep ends."""
-        return self._kinds(lambda: self.commit(lambda draft: account.swept(draft, began_at=self.wall)), 1.0)
+    def swept(self, *, suspicion: int | None = None) -> list[str]:
+        """A complete sweep ends; `suspicion`: the one that was there when it began."""
+        return self._kinds(
+            lambda: self.commit(lambda draft: account.swept(draft, began_at=self.wall, suspicion=suspicion)), 1.0
+        )
 
     def tick(self, days: float = 0.0) -> list[str]:
         """Days pass, and the calendar is looked at."""

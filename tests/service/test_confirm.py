@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from certstream.core.answers import Answer
 from certstream.core.errors import Rejected
+from certstream.core.observe import Observed
 from certstream.core.sweep import Sweep
 from certstream.service import confirming
 from certstream.service.confirming import NothingToConfirm
+from certstream.service.observing import TooOld
 from certstream.simulator import Simulator, SimulatorConfig
 from tests.service import lies
 from tests.service.together import together
@@ -182,14 +185,14 @@ async def test_a_sweep_that_held_changes_back_until_a_word_came_vouches_for_no_c
         running = world.service._running["prod"]
         conclude, vouched = running.poller._conclude, list[int | None]()
 
-        async def late(sweep: Sweep, began: float, began_at: int) -> None:
+        async def late(sweep: Sweep, began: float, began_at: int, suspicion: int | None) -> None:
             head = running.poller.ledger.head
             assert head is not None
             confirmed = not vouched and not running.poller._unseen(sweep, began)
             if confirmed:
                 word = confirming._Word("alice", "retired", (), 0, head.suspected)
                 await running.confirming._release(word, {}, ())
-            await conclude(sweep, began, began_at)
+            await conclude(sweep, began, began_at, suspicion)
             if confirmed and (after := running.poller.ledger.head) is not None:
                 vouched.append(after.observed)
 
@@ -214,6 +217,31 @@ async def test_a_word_about_one_suspicion_releases_no_later_one(tmp_path: Path) 
             await service._release(earlier, {}, ())
         await world.sweeps(1)
         assert not world.told("account.released")
+
+
+@together
+async def test_one_answer_that_waited_too_long_for_the_journal_does_not_give_a_word_up(tmp_path: Path) -> None:
+    async with living(tmp_path, certificates=8) as world:
+        hidden = world.simulator.identifiers()[:5]
+        world.simulator.delete(hidden[0])
+        world.simulator.intercept = lies.hiding(world.simulator, hidden, look_ups=False)
+        await world.event("account.suspect")
+        await world.until("a sweep has nominated them", lambda: bool(_nominated(world)))
+        assert world.service is not None
+        observer = world.service._running["prod"].observer
+        observe, old = observer.observe, list[str]()
+
+        async def late(answer: Answer, *, decides: str | None = None, sweep: Sweep | None = None) -> Observed:
+            if decides is not None and not old:
+                old.append(decides)
+                raise TooOld("the journal kept the answer waiting too long")
+            return await observe(answer, decides=decides, sweep=sweep)
+
+        observer.observe = late  # type: ignore[method-assign]
+        assert _begun(world)
+        await world.event("certificate.deleted", hidden[0])
+        assert old
+        assert outcome(world)["progress"] == "1 of 5 are gone"
 
 
 def _nominated(world: World) -> tuple[str, ...]:

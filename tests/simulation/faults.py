@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from tests.simulation.broker import GONE, Entry, Message, Part
+from tests.simulation.lies import LIES, REORDERED, Lies
 from tests.simulation.loop import Process
 from tests.simulation.weather import Fault
 
@@ -44,6 +45,7 @@ class Faults:
         self._history = history
         self._armed: str | None = None
         self._torn: Entry | None = None
+        self._lies = Lies(history.loop, history.upstream, history.population)
 
     def calm(self) -> None:
         """Nothing goes wrong any more."""
@@ -53,7 +55,7 @@ class Faults:
         history.offsets = [0.0, 0.0]
         self._mend()
         self._armed = None
-        self._show()
+        self._lies.end()
         for run in history.runs:
             self._wake(run.process, 0.0)
 
@@ -73,9 +75,8 @@ class Faults:
             "second": lambda fault: history.start(),
             "cut": self._cut,
             "jump": self._jump,
-            "hide": self._hide,
-            "hide.many": self._hide,
-            "foreign": self._hide,
+            **dict.fromkeys(LIES, self._lie),
+            REORDERED: self._lies.strike,
             "compact": lambda fault: history.broker.compact(f"{history.cluster.prefix}state"),
             "kafka.stale": self._stale,
             "state.foreign": self._write_foreign,
@@ -152,25 +153,6 @@ class Faults:
         name = f"{self._history.cluster.prefix}state"
         return next((part for part, _ in self._history.broker.logs() if part[0] == name), (name, 0))
 
-    def _hide(self, fault: Fault) -> None:
-        """The service is wrong for a while: it hides a few certificates and finds none ("hide"), hides most of them
-        ("hide.many"), or shows another user's ("foreign")."""
-        names = sorted(self._history.population.present)
-        if (
-            not self._history.baselined()
-            or self._history.plan.certificates < 8
-            or self._history.upstream.hidden
-            or self._history.upstream.foreign
-        ):
-            return
-        if fault.kind == "foreign":
-            self._history.upstream.foreign = True
-        else:
-            count = 2 if fault.kind == "hide" else int(len(names) * 0.7)
-            self._history.upstream.hidden = frozenset(names[:count])
-        self._history.upstream.blind = fault.kind != "hide.many"
-        self._history.loop.outside(fault.length, self._show)
-
-    def _show(self) -> None:
-        self._history.upstream.hidden, self._history.upstream.foreign = frozenset(), False
-        self._history.upstream.blind = False
+    def _lie(self, fault: Fault) -> None:
+        if self._history.baselined() and self._history.plan.certificates >= 8:
+            self._lies.strike(fault)

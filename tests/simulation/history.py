@@ -74,7 +74,6 @@ class History:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._faults = Faults(self)
         grace = LONG_GRACE if any(fault.kind.startswith(SLOW_TO_END) for fault in plan.faults) else GRACE
         self.settled = plan.calm + grace
         self.loop = loop = Loop(limit=plan.calm + BUSY + grace + WHOLE + PATIENT + 60)
@@ -93,6 +92,7 @@ class History:
             largest=plan.largest,
             lag=plan.staleness * 0.9,
         )
+        self._faults = Faults(self)
         self.broker = Broker(loop, partitions=PARTITIONS, dice=self._dice("broker"))
         self.cluster = Cluster(
             loop, self.broker, self.weather, self._dice("cluster"), PREFIX, plan.broker_latency, self._faults.on_end

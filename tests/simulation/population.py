@@ -17,9 +17,13 @@ from tests.verify.history import Change
 Order = Literal["newest", "oldest", "identifier"]
 
 
+MOVED = 1_000_000
+"""What is moved comes after all that were ever issued, or before them."""
+
+
 class Deed(msgspec.Struct, frozen=True):
     """Something that happens to the list of the `account` at `at`: `what` to the certificate that `pick` (0 to 1)
-    points to."""
+    points to. "delete" never deletes so many that the account would be suspect, "drop" does."""
 
     at: float
     what: str
@@ -57,6 +61,7 @@ class Population:
         self._returned: set[str] = set()
         self._gone: dict[str, Certificate] = {}
         self._born: dict[str, int] = {}
+        self._moved = 0
         self._listing: Listing = []
         self._times = [-1e9]
         self._listings: list[Listing] = [[]]
@@ -106,10 +111,18 @@ class Population:
             if identifier in self._returned or not self._may_delete():
                 return
             self._deleted += 1
+            what = "drop"
+        if what == "drop":
             del self.present[identifier]
             self._gone[identifier] = Certificate(old.version + 1, fields)
             self._tell("delete", identifier, old.version + 1, None)
             self._listing = [one for one in self._listing if one[1].identifier != identifier]
+            return
+        if what == "move":
+            self._moved += 1
+            self._listing = [one for one in self._listing if one[1].identifier != identifier]
+            self._born[identifier] = MOVED + self._moved
+            self._enter(Shown(identifier, old.version, orjson.dumps(fields)))
             return
         if what == "renew":
             self._issue("renew", {name: fields[name] for name in ("SubjectDN", "CommonName", "Sans")})

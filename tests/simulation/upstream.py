@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
+from zlib import crc32
 
 from certstream.core.answers import Answer, Denied, Garbled, Page
 from certstream.core.errors import CertstreamError, Throttled, Transient
@@ -74,8 +75,10 @@ class Upstream:
     arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=11))
     hidden: frozenset[str] = frozenset()
     """what a broken index does not list; look-ups of it find nothing"""
-    foreign: bool = False
-    """the list is another user's"""
+    instead: list[Shown] | None = None
+    """what a wrong region shows and finds: another user's certificates, or none"""
+    salt: str | None = None
+    """the list has another order since then, which is steady again"""
     blind: bool = False
     """every look-up finds nothing"""
 
@@ -139,12 +142,14 @@ class Upstream:
     def _content(self, under: _Under, listing: Listing) -> tuple[list[Shown], int]:
         wrong = under.account == next(iter(self.populations))
         rows = [row for _, row in listing if not (wrong and row.identifier in self.hidden)]
+        if wrong and self.instead is not None:
+            rows = list(self.instead)
         if under.identifier is not None:
             found = [row for row in rows if row.identifier == under.identifier and not (wrong and self.blind)]
             return found, len(found)
-        if wrong and self.foreign:
-            rows = FOREIGN
-        elif self.weather.strikes("unsteady"):
+        if self.salt is not None:
+            rows.sort(key=lambda row: crc32(f"{self.salt}{row.identifier}".encode()))
+        if self.weather.strikes("unsteady"):
             self.dice.shuffle(rows)
         return self._page(under, rows)
 
@@ -158,6 +163,8 @@ class Upstream:
         shown, total = rows[first : first + under.size], len(rows)
         if len(shown) > 1 and self.weather.strikes("list.double"):
             shown = [*shown[:-1], shown[0]]
+        if (old := self.weather.strikes("list.count")) is not None:
+            total = len(self.populations[under.account].at(self.loop.now - old.size))
         if (odd := self.weather.strikes("list.total")) is not None:
             total = max(0, total - int(odd.size * self.dice.random()) + int(odd.size * self.dice.random()))
         return shown, total

@@ -33,7 +33,7 @@ def test_a_second_holder_is_refused_with_who_holds_it(tmp_path: Path) -> None:
     assert first.hold("a", "user 1") <= 0
     assert first.hold("a", "user 1") <= 0  # two accounts of one process share it
     of(tmp_path).hold("b", "user 2")
-    with pytest.raises(Held, match=rf"process {os.getpid()} on this host \(certstream .* since 20.*of user 1: stop"):
+    with pytest.raises(Held, match=rf"process {os.getpid()} on this host \(certstream.* since 20.*of user 1: stop"):
         of(tmp_path).hold("a", "user 1")
     first.release(1000.0)
     assert of(tmp_path).hold("a", "user 1") <= 0

@@ -1,0 +1,56 @@
+"""`python -m tests.sweeps --seeds N --first K`: seeded sweeps of a hostile list, and a table by what was odd."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter, defaultdict
+
+from tests.sweeps.playing import Outcome, play_many
+
+SHOWN = 3
+
+
+def main() -> int:
+    """0 when nothing is wrong, 1 on any violation."""
+    parser = argparse.ArgumentParser(prog="python -m tests.sweeps", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10_000)
+    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    words = parser.parse_args()
+    began = time.monotonic()
+    outcomes = []
+    for outcome in play_many(words.first, words.seeds, words.jobs):
+        outcomes.append(outcome)
+        if outcome.wrong:
+            print(f"seed {outcome.seed}: {outcome.wrong[:SHOWN]}", flush=True)
+    _table(outcomes)
+    print(f"seeds {words.first} to {words.first + words.seeds - 1}, {time.monotonic() - began:.0f} s")
+    wrong = sum(bool(one.wrong) for one in outcomes)
+    print(f"{wrong} of {len(outcomes)} wrong")
+    return 1 if wrong else 0
+
+
+def _table(outcomes: list[Outcome]) -> None:
+    of_kind: dict[str, list[Outcome]] = defaultdict(list)
+    for one in outcomes:
+        for kind in [*one.kinds, *(["(order and counts right)"] if one.steady else []), "all"]:
+            of_kind[kind].append(one)
+    print(f"{'what is odd':<26}{'seeds':>7}{'sweeps':>9}{'deletions':>11}{'false':>7}{'missed':>8}{'unseen':>8}")
+    for kind, ones in sorted(of_kind.items()):
+        print(
+            f"{kind:<26}{len(ones):>7,}{sum(one.sweeps for one in ones):>9,}{sum(one.deletions for one in ones):>11,}"
+            f"{sum(len(one.false) for one in ones):>7}{sum(bool(one.missed) for one in ones):>8}"
+            f"{sum(bool(one.unseen) for one in ones):>8}"
+        )
+    after = Counter(one.after for one in outcomes)
+    told = ", ".join(
+        f"{sweeps}: {count:,}" for sweeps, count in sorted(after.items(), key=lambda one: (one[0] is None, one[0] or 0))
+    )
+    print(f"complete sweeps after the list was quiet until everything was told: {told}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
