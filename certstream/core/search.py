@@ -21,6 +21,8 @@ MANY = 50
 """Rows that one page may miss; more than that is another order, not a change."""
 DISORDER = 2
 """Pages one after the other that show an order which is not the known one, before it is given up."""
+SPREAD = (8, 4, 12, 2, 6, 10, 14, 1, 3, 5, 7, 9, 11, 13, 15)
+"""Sixteenths of the list that are looked at where an insert and a delete may cancel."""
 RESTARTS = 2
 """How often one search may contradict itself."""
 
@@ -71,6 +73,7 @@ class Search:
         self._asked_at = float("-inf")
         self._spans: list[_Span] = []
         self._again: list[int] = []
+        self._spread: list[int] = []
         self._asked: set[int] = set()
         self._gap: tuple[_Span, _Span] | None = None
         self._limit = self._found = self._restarts = self._disorder = 0
@@ -242,7 +245,7 @@ class Search:
             return None
         gaps = list(self._gaps())
         moved = sum(abs(right.shift - left.shift) for left, right in gaps)
-        if not gaps and not self._again:
+        if not (gaps or self._again or self._spread):
             self._stop(Outcome.FOUND if self._found else Outcome.NOTHING)
         elif self._disorder > DISORDER:
             self.forget()
@@ -266,6 +269,9 @@ class Search:
     def _choose(self, gaps: list[tuple[_Span, _Span]]) -> int | None:
         while self._again:
             if (page := self._again.pop(0)) not in self._asked and 1 <= page <= self._pages():
+                return page
+        while self._spread and not gaps:
+            if (page := self._spread.pop(0)) not in self._asked:
                 return page
         for _ in range(2):
             for left, right in sorted(gaps, key=lambda gap: (gap[1].start - gap[0].end, gap[0].start)):
@@ -292,15 +298,16 @@ class Search:
     def _stop(self, outcome: Outcome | None) -> None:
         self._active = False
         self.outcome = outcome
-        self._spans, self._again, self._asked, self._gap = [], [], set(), None
+        self._spans, self._again, self._spread, self._asked, self._gap = [], [], [], set(), None
 
     def _moved(self) -> None:
         """TotalCount is another than before: what was measured may be shifted since. The ends of the gap that is being
         searched are measured again; where they still hold, what lies between is as narrow as before."""
         if self._active:
             ends = [] if self._gap is None else [self._gap[0].end - 1 + self._gap[0].shift, sum(self._gap[1][::2])]
-            if self.surplus == 0:  # what was searched for may be there still, and something else that cancels it
-                ends += [len(self.order) * part // 4 for part in (2, 1, 3)]
+            # Where it is what it was: what was searched for may be there still, and something else that cancels it.
+            places = [len(self.order) * part // 16 for part in SPREAD] if self.surplus == 0 else []
+            self._spread = [place // self.size + 1 for place in places]
             self._again = [position // self.size + 1 for position in ends]
             self._spans, self._asked, self._gap = [], set(), None
 
