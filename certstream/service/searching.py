@@ -11,7 +11,8 @@ from certstream.core.answers import Answer
 from certstream.core.errors import Transient
 from certstream.core.normal import identifier_of
 from certstream.core.observe import Observed
-from certstream.core.search import NOBODY, Outcome, Search, learnt
+from certstream.core.order import NOBODY, learnt
+from certstream.core.search import Outcome, Search
 from certstream.core.sweep import UNSTEADY, Verdict
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
