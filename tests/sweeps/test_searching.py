@@ -128,6 +128,39 @@ def test_what_a_search_misses_is_looked_up_and_not_deleted_where_it_is_there() -
     world.run(story())
 
 
+def test_a_mass_that_a_search_misses_is_left_to_the_sweep_which_suspects() -> None:
+    world = world_of()
+
+    async def story() -> None:
+        await asyncio.sleep(BASELINE)
+        for _ in range(60):
+            at = issue(world, "drop", 0.5)
+        await asyncio.sleep(60.0)
+        assert world.state() is not None
+        assert not told_after(world, at)
+
+    world.run(story())
+
+
+def test_after_bulk_issues_the_list_is_searched_again() -> None:
+    world = world_of(sweep_every=60.0)
+
+    async def story() -> None:
+        await asyncio.sleep(BASELINE)
+        for _ in range(150):
+            issue(world)
+        await asyncio.sleep(80.0)
+        found = searches(world.service.metrics)
+        assert found["bulk"]
+        for pick in (0.2, 0.8):
+            at = issue(world, "delete", pick)
+            await asyncio.sleep(SOON)
+            assert [one.kind for one in told_after(world, at)] == ["deleted"]
+        assert searches(world.service.metrics)["found"] == found["found"] + 2
+
+    world.run(story())
+
+
 def test_while_a_search_runs_its_accounts_sweep_takes_no_slot(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[Urgency] = []
     call = Budget.call
