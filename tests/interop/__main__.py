@@ -1,7 +1,8 @@
 """`make test-interop`: foreign readers print the same events, byte for byte, from a real Kafka.
 
-The product publishes a simulated account; a transaction is given up behind it. Then each program of `examples/` reads
-the topic, and what it printed is compared with what librdkafka read. Exit code 1, and what differs, otherwise.
+The product publishes a simulated account; behind it a producer is killed in the middle of a transaction, which the
+broker then aborts. Each program of `examples/` reads the topic, as it is and with its client's default isolation, and
+what it printed is compared with what librdkafka read. Exit code 1, and what differs, otherwise.
 """
 
 from __future__ import annotations
@@ -13,11 +14,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.interop import programs
+from tests.interop.killed import GIVEN_UP
 from tests.interop.lines import Line, of_columns, of_value, printed, unchained
-from tests.interop.published import CERTIFICATES, GIVEN_UP, TOPIC, give_up, publish, records
+from tests.interop.published import CERTIFICATES, TOPIC, left_behind, publish, records
 from tests.interop.sdk import misread_by_mode_detection
-from tests.real.kafka import Broker, Missing
+from tests.real.fetching import Missing
+from tests.real.kafka import Broker
 from tests.verify.processes import Broken
+
+PATIENCE = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}
+"""How often the broker looks for transactions whose time is over; 10 s by default."""
 
 
 def main() -> int:
@@ -25,7 +31,7 @@ def main() -> int:
     began = time.monotonic()
     try:
         java, go, kcat = programs.java(), programs.go(), programs.kcat()
-        with Broker() as broker, tempfile.TemporaryDirectory(prefix="certstream-interop-") as folder:
+        with Broker(properties=PATIENCE) as broker, tempfile.TemporaryDirectory(prefix="certstream-interop-") as folder:
             wrong = _compared(broker, Path(folder), java, go, kcat)
     except (Missing, Broken) as error:
         print(error, file=sys.stderr)
@@ -37,15 +43,17 @@ def main() -> int:
 
 
 def _compared(broker: Broker, folder: Path, java: list[str], go: list[str], kcat: list[str]) -> list[str]:
+    _say(f"publishing {CERTIFICATES} certificates")
     publish(broker, folder)
-    give_up(broker, records(broker, "read_committed")[-1])
+    _say("killing a producer in the middle of its transaction")
+    left_behind(broker, folder, records(broker, "read_committed")[-1])
     committed = records(broker, "read_committed")
     told = [of_value(message.value() or b"") for message in committed]
     everything = [of_value(message.value() or b"") for message in records(broker, "read_uncommitted")]
-    print(f"librdkafka: {len(told)} committed events, {len(everything)} with those that were given up")
+    print(f"librdkafka: {len(told)} committed events, {len(everything)} with those that the broker aborted")
     wrong = [f"librdkafka: {line}" for line in unchained(told)]
     if len(told) <= CERTIFICATES or len(everything) != len(told) + GIVEN_UP:
-        wrong.append(f"expected more than {CERTIFICATES} events, and {GIVEN_UP} more that were given up")
+        wrong.append(f"expected more than {CERTIFICATES} events, and {GIVEN_UP} more that were aborted")
     place = [broker.bootstrap, TOPIC]
     readers: list[tuple[str, list[str], Sequence[Line], Callable[[bytes], Line]]] = [
         ("Python, confluent-kafka", [*programs.python("plain.py"), *place], told, of_columns),
@@ -54,8 +62,16 @@ def _compared(broker: Broker, folder: Path, java: list[str], go: list[str], kcat
         ("Java, CloudEvents SDK", [*java, *place], told, of_columns),
         ("Go, CloudEvents SDK", [*go, *place], told, of_columns),
         ("kcat", [*kcat, *place], told, of_value),
-        ("Java, read_uncommitted, the client's default", [*java, *place, "read_uncommitted"], everything, of_columns),
-        ("Go, read_uncommitted, the client's default", [*go, *place, "read_uncommitted"], everything, of_columns),
+        ("Java's default isolation", [*java, *place, "default"], everything, of_columns),
+        ("Go's (Sarama) default isolation", [*go, *place, "default"], everything, of_columns),
+        ("aiokafka's default isolation", [*programs.aiokafka(), *place], everything, of_value),
+        (
+            "librdkafka's default isolation (Python)",
+            [*programs.python("plain.py"), *place, "default"],
+            told,
+            of_columns,
+        ),
+        ("kcat's default isolation", [*kcat, *place, "default"], told, of_value),
     ]
     for name, words, expected, parse in readers:
         wrong += _reader(name, words, expected, parse, folder)
@@ -64,6 +80,10 @@ def _compared(broker: Broker, folder: Path, java: list[str], go: list[str], kcat
     if misread != len(committed):
         wrong.append("the Python SDK's from_kafka reads these records now: examples/README.md says that it does not")
     return wrong
+
+
+def _say(text: str) -> None:
+    print(f"{text} …", file=sys.stderr, flush=True)
 
 
 def _reader(
