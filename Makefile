@@ -63,7 +63,7 @@ test-registry: kafka  ## with a real schema registry (Apicurio, fetched) and a r
 	@$(BIN)/pytest tests/registry $(ARGS)
 
 test-interop: kafka  ## the official SDKs of Python, Java and Go, and kcat, print the same events of a real Kafka
-	@$(BIN)/python -m tests.interop
+	@$(BIN)/python -m tests.interop $(ARGS)
 
 verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults and kill -9, judged independently
 	@$(BIN)/python -m tests.verify $(ARGS)

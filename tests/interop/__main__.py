@@ -2,20 +2,22 @@
 
 The product publishes a simulated account; behind it a producer is killed in the middle of a transaction, which the
 broker then aborts. Each program of `examples/` reads the topic, as it is and with its client's default isolation, and
-what it printed is compared with what librdkafka read. Exit code 1, and what differs, otherwise.
+what it printed is compared with what librdkafka read. Exit code 1, and what differs, otherwise. With `--as-written` the
+readers are the commands of `examples/README.md` to the letter (its `mvn` and `go` fetch and compile; Java needs a JDK).
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.interop import programs
+from tests.interop import programs, written
 from tests.interop.killed import GIVEN_UP
-from tests.interop.lines import Line, of_columns, of_value, printed, unchained
+from tests.interop.lines import Line, Reader, of_value, printed, unchained
 from tests.interop.published import CERTIFICATES, TOPIC, left_behind, publish, records
 from tests.interop.sdk import misread_by_mode_detection
 from tests.real.fetching import Missing
@@ -28,11 +30,14 @@ PATIENCE = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000
 
 def main() -> int:
     """0 when all agree."""
+    parser = argparse.ArgumentParser(prog="python -m tests.interop", description=__doc__)
+    parser.add_argument("--as-written", action="store_true", help="the commands of examples/README.md")
+    as_written = parser.parse_args().as_written
     began = time.monotonic()
     try:
-        java, go, kcat = programs.java(), programs.go(), programs.kcat()
+        readers = written.prepared() if as_written else programs.prepared()
         with Broker(properties=PATIENCE) as broker, tempfile.TemporaryDirectory(prefix="certstream-interop-") as folder:
-            wrong = _compared(broker, Path(folder), java, go, kcat)
+            wrong = _compared(broker, Path(folder), readers)
     except (Missing, Broken) as error:
         print(error, file=sys.stderr)
         return 1
@@ -42,7 +47,7 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def _compared(broker: Broker, folder: Path, java: list[str], go: list[str], kcat: list[str]) -> list[str]:
+def _compared(broker: Broker, folder: Path, readers: Callable[[str, str], list[Reader]]) -> list[str]:
     _say(f"publishing {CERTIFICATES} certificates")
     publish(broker, folder)
     _say("killing a producer in the middle of its transaction")
@@ -54,27 +59,8 @@ def _compared(broker: Broker, folder: Path, java: list[str], go: list[str], kcat
     wrong = [f"librdkafka: {line}" for line in unchained(told)]
     if len(told) <= CERTIFICATES or len(everything) != len(told) + GIVEN_UP:
         wrong.append(f"expected more than {CERTIFICATES} events, and {GIVEN_UP} more that were aborted")
-    place = [broker.bootstrap, TOPIC]
-    readers: list[tuple[str, list[str], Sequence[Line], Callable[[bytes], Line]]] = [
-        ("Python, confluent-kafka", [*programs.python("plain.py"), *place], told, of_columns),
-        ("Python, CloudEvents SDK", [*programs.python("sdk.py"), *place], told, of_columns),
-        ("Python, certstream.events", [*programs.python("typed.py"), *place], told, of_columns),
-        ("Java, CloudEvents SDK", [*java, *place], told, of_columns),
-        ("Go, CloudEvents SDK", [*go, *place], told, of_columns),
-        ("kcat", [*kcat, *place], told, of_value),
-        ("Java's default isolation", [*java, *place, "default"], everything, of_columns),
-        ("Go's (Sarama) default isolation", [*go, *place, "default"], everything, of_columns),
-        ("aiokafka's default isolation", [*programs.aiokafka(), *place], everything, of_value),
-        (
-            "librdkafka's default isolation (Python)",
-            [*programs.python("plain.py"), *place, "default"],
-            told,
-            of_columns,
-        ),
-        ("kcat's default isolation", [*kcat, *place, "default"], told, of_value),
-    ]
-    for name, words, expected, parse in readers:
-        wrong += _reader(name, words, expected, parse, folder)
+    for reader in readers(broker.bootstrap, TOPIC):
+        wrong += _read(reader, everything if reader.aborted else told, folder)
     misread = sum(map(misread_by_mode_detection, committed))
     print(f"the Python SDK's from_kafka takes {misread} of {len(committed)} for binary mode")
     if misread != len(committed):
@@ -86,14 +72,12 @@ def _say(text: str) -> None:
     print(f"{text} …", file=sys.stderr, flush=True)
 
 
-def _reader(
-    name: str, words: list[str], expected: Sequence[Line], parse: Callable[[bytes], Line], folder: Path
-) -> list[str]:
-    began, errors = time.monotonic(), folder / "errors"
-    lines = printed(words, len(expected), errors)
+def _read(reader: Reader, expected: Sequence[Line], folder: Path) -> list[str]:
+    began, errors, name = time.monotonic(), folder / "errors", reader.name
+    lines = printed(reader, len(expected), errors)
     took = f"{time.monotonic() - began:.0f} s"
     try:
-        found = [parse(line) for line in lines]
+        found = [reader.parse(line) for line in lines]
     except ValueError as error:
         return [f"{name}: a line is none: {error}"]
     chained = "prevhash verified" if found and not unchained(found) else "not chained"

