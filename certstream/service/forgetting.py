@@ -39,7 +39,8 @@ class Watched(Exception):
 
 async def shard_with(journal: Journal, account: str) -> int:
     """The shard that an account's history is in. Raises Unknown, JournalAway."""
-    for topic in (ACCOUNTS, STATE):  # the small one first: the other is a row for each certificate
+    theirs = "/" not in account and not account.startswith("~")  # else a certificate's key, or the journal's own
+    for topic in (ACCOUNTS, STATE) if theirs else ():  # the small one first: the other is a row for each certificate
         if (found := await newest(journal, topic, account)) is not None:
             return found.partition
     raise Unknown(f"there is no history of an account {account} in this journal")

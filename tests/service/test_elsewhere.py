@@ -14,10 +14,10 @@ from certstream.core.events import key_of
 from certstream.core.ledger import Ledger, Settings
 from certstream.core.sharding import shard_of
 from certstream.core.times import thresholds
-from certstream.core.wire import ACCOUNTS, Put
+from certstream.core.wire import ACCOUNTS, STATE, Put
 from certstream.journal.sqlite import SqliteJournal
 from certstream.service.clock import Clock
-from certstream.service.forgetting import shard_with
+from certstream.service.forgetting import Unknown, shard_with
 from certstream.service.opening import Entry, Memory, Ownership, open_shard
 from certstream.service.probing import Pace
 
@@ -61,6 +61,17 @@ async def test_a_name_that_was_forgotten_under_a_third_budget_hides_no_history(t
     assert await shard_with(journal, "prod") == alive
     with pytest.raises(Fatal, match="under the budget 'old'"):
         await open_shard(journal, number, [entry(clock)], Memory(clock), lambda _: None)
+    await journal.close()
+
+
+@pytest.mark.parametrize("name", ["prod/abc", "prod//0123", "~shard/3"])
+async def test_what_is_no_name_of_an_account_has_no_history(tmp_path: Path, name: str) -> None:
+    journal = SqliteJournal(tmp_path / "journal.db", prefix="certstream.")
+    await journal.start()
+    shard = await journal.open(3, lambda *_: None)
+    await shard.commit([Put(STATE, name.encode(), b"\x01")])
+    with pytest.raises(Unknown):
+        await shard_with(journal, name)
     await journal.close()
 
 
