@@ -15,7 +15,7 @@ import typer
 from certstream.cli.beside import running_service, token_of
 from certstream.cli.exits import FATAL, OK, PROBLEMS
 from certstream.cli.lines import safe
-from certstream.cli.options import ConfigFile, LogJson, Verbose, configuration, log_to_stderr
+from certstream.cli.options import ConfigFile, LogJson, Verbose, configuration, default_file, log_to_stderr
 from certstream.cli.signals import ask_on_hangup, stop_on_signals
 from certstream.config import Config
 from certstream.core.errors import Fatal
@@ -61,6 +61,7 @@ def once(config: ConfigFile = None, log_json: LogJson = False, verbose: Verbose 
 
 def _start(file: ConfigFile, *, once: bool, log_json: bool, verbose: bool) -> None:
     log_to_stderr(as_json=log_json, verbose=verbose)
+    file = file if file is not None else default_file()  # one that is gone later is missed, not done without
     config = configuration(file)
     read = None if once else lambda: configuration(file)
     raise typer.Exit(asyncio.run(_until_signal(config, once=once, read=read)))

@@ -6,14 +6,16 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 
 from certstream.app import build_claim, build_locks
 from certstream.cli import running
 from certstream.cli.exits import OK, PROBLEMS
-from certstream.config import Account, Config, Credentials, Http
+from certstream.config import Account, Config, ConfigError, Credentials, Http
 from certstream.core.errors import Fatal
 from certstream.ports import Held
 from certstream.service.clock import Clock
@@ -140,3 +142,23 @@ def test_a_reload_that_is_asked_for_while_it_starts_ends_nothing(tmp_path: Path)
         until("it is read", 30, lambda: "config.read" in said.read_text())
         service.send_signal(signal.SIGTERM)
         assert service.wait(15) == OK
+
+
+def test_a_reload_misses_the_file_that_was_there_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CERTSTREAM_ACCOUNTS__0__QPS", "5")
+    (tmp_path / "certstream.toml").write_text('[[accounts]]\nname = "prod"\n[[accounts]]\nname = "other"\n')
+    readers: list[Callable[[], Config]] = []
+
+    async def started(config: Config, *, once: bool, read: Callable[[], Config]) -> int:
+        readers.append(read)
+        return OK
+
+    monkeypatch.setattr(running, "log_to_stderr", lambda **_: None)
+    monkeypatch.setattr(running, "_until_signal", started)
+    with pytest.raises(typer.Exit):
+        running.run()
+    assert [account.name for account in readers[0]().accounts] == ["prod", "other"]
+    (tmp_path / "certstream.toml").unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        readers[0]()
