@@ -99,22 +99,22 @@ async def identify_change(entries: Sequence[Entry], entry: Entry, changed: Entry
 
 
 async def identify_later(
-    unknown: list[Entry], entries: Sequence[Entry], keep: Callable[[Entry], Awaitable[None]]
+    unknown: list[Entry], entries: Sequence[Entry], keep: Callable[[Entry], Awaitable[None]], turn: asyncio.Lock
 ) -> None:
     """Ask again every minute for those in `unknown`, whose STS did not answer, and take out who is known; `keep` then
-    writes the user of an entry into its head. Raises Fatal as at the start."""
+    writes the user of an entry into its head. Raises Fatal as at the start: in its `turn`, or an account that is just
+    being added, and refused, would end all others, and one that changes its key get the user of the old one."""
     while True:
         await asyncio.sleep(ASK_AGAIN)
-        asked = [entry for entry in unknown if entry in entries]
-        if not asked:
-            continue
-        still = await identify(asked, again=True)
-        unknown[:] = [entry for entry in unknown if entry in still or entry not in asked]  # others came meanwhile
-        refuse_two_budgets(entries)
-        for entry in asked:
-            if entry.uid is not None:
-                await keep(entry)
-                log.info("uid.known", extra={"account": entry.ledger.name})
+        async with turn:
+            unknown[:] = [entry for entry in unknown if entry in entries]
+            asked = list(unknown)
+            unknown[:] = await identify(asked, again=True)
+            refuse_two_budgets(entries)
+            for entry in asked:
+                if entry.uid is not None:
+                    await keep(entry)
+                    log.info("uid.known", extra={"account": entry.ledger.name})
 
 
 def refuse_two_budgets(entries: Sequence[Entry]) -> None:

@@ -274,7 +274,7 @@ class Supervisor:
                 for group in self._groups.values():
                     for entry in group.entries:
                         self._begin(group, entry)
-                self._work.create_task(identify_later(self._unknown, self.entries, self._keep_user))
+                self._work.create_task(identify_later(self._unknown, self.entries, self._keep_user, self.turn))
                 for one in self.beside:
                     self._work.create_task(one())
                 if self.registration is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from certstream.cli import reloading
@@ -74,6 +75,27 @@ async def test_accounts_come_change_and_go_and_the_other_has_one_baseline(tmp_pa
         await world.event("certificate.new", issued)
         assert len(world.told("account.baselined", "prod")) == 1
         assert world.service.status()["configuration"]["reasons"] == ["certstream.toml: not TOML"]
+
+
+@together
+async def test_who_is_refused_ends_nobody_while_others_are_asked_for_again(tmp_path: Path) -> None:
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+
+    async with living(tmp_path, started=False) as world, await asyncio.start_server(silent, "127.0.0.1") as nobody:
+        world.simulator.denied.add("GetCallerIdentity")
+        here = account(tmp_path, world.simulator, sts_endpoint=world.simulator.url)
+        await world.start(world.config.model_copy(update={"accounts": (here,)}))
+        slow = f"http://127.0.0.1:{nobody.sockets[0].getsockname()[1]}"
+        same_key = account(tmp_path, world.simulator, "other", sts_endpoint=slow)
+        given: list[Config | ConfigError] = [world.config]
+        made, _ = beside(world, given)
+        given.append(world.config.model_copy(update={"accounts": (here, same_key)}))
+        made.asked.set()
+        refused = await world.says("config.refused")
+        assert "are one user" in str(refused.__dict__["reason"])
+        await world.sweeps(2)
 
 
 @together
