@@ -6,18 +6,22 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from bench import pacing, unchanged
+from bench import limiters, pacing, unchanged
 from bench.result import Report, concluded, progress_over
+
+NAMES = ("unchanged", "pacing", "limiters")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="What certstream costs, beside a peer.")
-    parser.add_argument("--only", choices=("unchanged", "pacing"), metavar="NAME", help="unchanged, or pacing")
+    parser.add_argument("--only", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--json", action="store_true", help="the results as JSON on stdout")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
     parser.add_argument("--certificates", type=int, default=100_000, help="of `unchanged`")
     parser.add_argument("--rounds", type=int, default=5, help="of `unchanged`: its numbers are medians of so many")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each case of `pacing`")
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="of each case of `pacing` and each contender of `limiters`"
+    )
     words = parser.parse_args()
     if words.certificates < 100 or words.rounds < 1 or words.seconds < 5:
         parser.error("at least 100 certificates, 1 round, 5 seconds")
@@ -29,6 +33,7 @@ def main() -> int:
     benchmarks: dict[str, Callable[[], Report]] = {
         "unchanged": lambda: unchanged.run(certificates=words.certificates, rounds=words.rounds),
         "pacing": lambda: pacing.run(seconds=words.seconds),
+        "limiters": lambda: limiters.run(seconds=words.seconds),
     }
     reports: list[Report] = []
     for name, run in benchmarks.items():

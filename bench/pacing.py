@@ -12,17 +12,15 @@ from statistics import fmean
 
 import orjson
 
+from bench.contending import QPS, Call, Limiting, ours
 from bench.pages import SIZE
 from bench.result import Report, Target, Value, progress
 from certstream.core.answers import Answer
 from certstream.core.errors import Transient
-from certstream.service.budget import Budget, Urgency
-from certstream.service.clock import Clock
 from certstream.service.poller import READERS
 from certstream.source.cas import CasSource
 from certstream.source.credentials import static
 
-QPS = 10
 WARM = 3.0
 """Seconds before the count begins: connections are made, the smoothed round trip settles."""
 STALL = 0.02
@@ -93,7 +91,7 @@ def run(*, seconds: float) -> Report:
     return Report("pacing", how, values)
 
 
-async def measure(case: Case, seconds: float) -> Measured:
+async def measure(case: Case, seconds: float, limiting: Limiting = ours) -> Measured:
     """One case against a server of its own."""
     server = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -107,7 +105,7 @@ async def measure(case: Case, seconds: float) -> Measured:
     assert server.stdout is not None
     try:
         port = int(await server.stdout.readline())
-        answers, failed, stalls = await _poll(f"http://127.0.0.1:{port}", case, seconds)
+        answers, failed, stalls = await _poll(f"http://127.0.0.1:{port}", case, seconds, limiting)
         async with asyncio.timeout(10):
             out, _ = await server.communicate(b"")  # `None` would leave its stdin open
     finally:
@@ -125,27 +123,26 @@ async def measure(case: Case, seconds: float) -> Measured:
     )
 
 
-async def _poll(url: str, case: Case, seconds: float) -> tuple[list[Answer], int, float]:
+async def _poll(url: str, case: Case, seconds: float, limiting: Limiting) -> tuple[list[Answer], int, float]:
     """Ask for page after page, as a sweep without an end would."""
-    budget = Budget(QPS, clock=Clock())
     source = CasSource(endpoint=url, credentials=static("LTAIbench", "benchSecret"))
     answers: list[Answer] = []
     failed = 0
-    end = time.monotonic() + WARM + seconds
 
-    async def read() -> None:
+    async def read(call: Call, end: float) -> None:
         nonlocal failed
         while time.monotonic() < end:
             try:
-                answers.append(await budget.call(Urgency.SWEEP, lambda: source.list(page=1, size=SIZE)))
+                answers.append(await call(lambda: source.list(page=1, size=SIZE)))
             except Transient:
                 failed += 1
 
     try:
-        async with asyncio.TaskGroup() as readers:
+        async with limiting() as call, asyncio.TaskGroup() as readers:
+            end = time.monotonic() + WARM + seconds
             watch = readers.create_task(_watch(case, end))
             for _ in range(READERS):
-                readers.create_task(read())
+                readers.create_task(read(call, end))
     finally:
         await source.close()
     return answers, failed, watch.result()
