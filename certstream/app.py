@@ -25,7 +25,7 @@ from certstream.service.budget import permitted
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import Entry, Ownership
-from certstream.service.poller import Pace
+from certstream.service.pace import Pace
 from certstream.service.registration import Registration
 from certstream.service.supervisor import Supervisor
 from certstream.source.cas import CasSource
@@ -197,7 +197,12 @@ def settings(config: Config, account: Account) -> Settings:
 
 def pace(account: Account) -> Pace:
     """How often an account is polled."""
-    return Pace(page_size=account.page_size, sweep_every=account.sweep_every, probe_every=account.probe_every)
+    return Pace(
+        page_size=account.page_size,
+        sweep_every=account.sweep_every,
+        probe_every=account.probe_every,
+        revocations=account.revocations,
+    )
 
 
 def entry(

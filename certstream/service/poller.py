@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from certstream.core import deletion
@@ -26,6 +25,8 @@ from certstream.service.gaps import Gaps
 from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import FOREIGN, Observer
+from certstream.service.pace import Pace
+from certstream.service.revoked import RevokedList
 from certstream.service.sampling import Sampling
 
 log = logging.getLogger("certstream")
@@ -43,15 +44,6 @@ DENIED_PAUSE = 60.0
 """Seconds between tries of an account that may not call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often: `sweep_every` from one sweep's begin to the next, `probe_every` between probes; seconds."""
-
-    page_size: int
-    sweep_every: float
-    probe_every: float
-
-
 class Poller:
     """Polls one account for as long as it is let."""
 
@@ -63,13 +55,15 @@ class Poller:
         look_ups: LookUps,
         confirming: Confirming,
         sampling: Sampling,
+        revoked: RevokedList,
         clock: Clock,
         metrics: Metrics,
         pace: Pace,
     ) -> None:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
-        self._sampling, self._clock, self._metrics, self._pace = sampling, clock, metrics, pace
+        self._sampling, self._revoked = sampling, revoked
+        self._clock, self._metrics, self._pace = clock, metrics, pace
         self._size = self._asked = pace.page_size
         self._changed = asyncio.Event()
         self._forward = True
@@ -84,6 +78,7 @@ class Poller:
         if pace.page_size != self._pace.page_size:
             self._size = pace.page_size
         self._pace = pace
+        self._revoked.change(pace)
         self._changed.set()
 
     async def run(self) -> None:
@@ -106,6 +101,7 @@ class Poller:
             tasks.create_task(self._look_ups.run())
             tasks.create_task(self._confirming.run())
             tasks.create_task(self._sampling.run())
+            tasks.create_task(self._revoked.run())
 
     async def once(self) -> bool:
         """One complete sweep (of three tries), the look-ups that it asks for included; whether there was one."""
@@ -255,9 +251,11 @@ class Poller:
 
     async def _pause(self, began: float, most: float) -> None:
         """Until the sweep after the one that began then is due, `most` seconds after it at the latest, or a probe says
-        that the list has moved."""
+        that the list has moved, or the list of the revoked that it names not everybody."""
         while (remaining := began + min(self._pace.sweep_every, most) - self._clock.monotonic()) > 0:
             await self._rest(min(remaining, self._pace.probe_every))
+            if self._revoked.sweep_sooner():
+                return
             if began + min(self._pace.sweep_every, most) > self._clock.monotonic() and await self._moved():
                 return
 

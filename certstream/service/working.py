@@ -21,7 +21,9 @@ from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import Observer
 from certstream.service.opening import Entry, same_user
-from certstream.service.poller import Pace, Poller
+from certstream.service.pace import Pace
+from certstream.service.poller import Poller
+from certstream.service.revoked import RevokedList
 from certstream.service.sampling import Sampling
 from certstream.service.writer import Writer
 
@@ -61,6 +63,7 @@ class Working:
     writer: Writer
     calls: Calls
     confirming: Confirming
+    revoked: RevokedList
     budget: Budget
     clock: Clock
     task: asyncio.Task[None] | None = None
@@ -100,6 +103,8 @@ class Working:
         entry.claim, entry.unanswered = changed.claim, changed.unanswered
         entry.source = self.calls.source = changed.source
         self.poller.change(change.pace)
+        if change.source is not None:
+            self.revoked.ask_again()
 
     async def keep_user(self) -> None:
         """Write the user, known only now, into the head."""
@@ -136,17 +141,26 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
     observer = Observer(ledger=ledger, calls=calls, writer=writer, doubts=doubts, clock=clock, metrics=metrics)
     look_ups = LookUps(calls=calls, observer=observer, doubts=doubts, clock=clock)
     confirming = Confirming(calls=calls, observer=observer, clock=clock)
+    revoked = RevokedList(calls=calls, observer=observer, look_ups=look_ups, clock=clock, pace=entry.pace)
     poller = Poller(
         calls=calls,
         observer=observer,
         look_ups=look_ups,
         confirming=confirming,
         sampling=Sampling(calls=calls, observer=observer, clock=clock),
+        revoked=revoked,
         clock=clock,
         metrics=metrics,
         pace=entry.pace,
     )
     health = Health(
-        poller=poller, observer=observer, calls=calls, budget=budget, writer=writer, clock=clock, metrics=metrics
+        poller=poller,
+        observer=observer,
+        calls=calls,
+        revoked=revoked,
+        budget=budget,
+        writer=writer,
+        clock=clock,
+        metrics=metrics,
     )
-    return Working(entry, poller, observer, health, writer, calls, confirming, budget, clock)
+    return Working(entry, poller, observer, health, writer, calls, confirming, revoked, budget, clock)

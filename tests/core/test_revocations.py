@@ -127,7 +127,13 @@ def test_a_deletion_makes_the_order_unknown_and_it_is_learnt_again() -> None:
 def test_an_order_that_changes_at_every_call_costs_a_bounded_number_of_calls() -> None:
     reader = Reader(OLD, known=NEW)
     dice = random.Random(1)
-    whole, reader.page = reader.page, lambda number: (dice.shuffle(reader.listed), whole(number))[1]  # type: ignore[method-assign]
+    whole = reader.page
+
+    def shuffled(number: int) -> list[str | None]:
+        dice.shuffle(reader.listed)
+        return whole(number)
+
+    reader.page = shuffled  # type: ignore[method-assign]
     for count in range(20):
         reader.listed.append(f"another{count}")
         reader.calls = 0
