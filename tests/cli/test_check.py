@@ -39,7 +39,7 @@ async def found(given: Config) -> dict[str, CheckLine]:
 
 
 JOURNAL, KEYS, LISTING = "journal", "account prod, credentials", "account prod, permission and endpoint"
-USER = "account prod, user"
+USER, REVOKED = "account prod, user", "account prod, revocations"
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,8 @@ async def test_all_is_well(tmp_path: Path) -> None:
         assert told[KEYS].text == "access key LTAI…0001 was found"
         assert DEFAULT_USER.uid in told[USER].text
         assert "lists 7 certificates" in told[LISTING].text
-        assert simulator.calls == 2
+        assert "lists 0 that are revoked" in told[REVOKED].text
+        assert simulator.calls == 3
         assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -76,6 +77,32 @@ async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
     assert told[USER].ok
     assert not told[LISTING].ok
     assert "yundun-cert:ListClientCertificate" in told[LISTING].text
+
+
+async def test_whoever_may_not_read_the_list_of_the_revoked_is_told_and_need_not(tmp_path: Path) -> None:
+    from certstream.service.metrics import Metrics
+
+    async with Simulator(SimulatorConfig(deny=frozenset({"ListRevokeCertificate"}))) as simulator:
+        told = await found(config(tmp_path, simulator.url))
+        assert told[REVOKED].ok
+        assert "allow yundun-cert:ListRevokeCertificate" in told[REVOKED].text
+        assert REVOKED not in await found(config(tmp_path, simulator.url, revocations=False))
+    status = {"state": "healthy", "reason": None, "revocations": {"state": "denied", "reason": "no permission"}}
+    async with serve(
+        "127.0.0.1:0", registry=Metrics().registry, status=lambda: {"accounts": {"prod": status}}, token=None
+    ) as url:
+        line = (await found(config(tmp_path, url, http=Http(listen=url.removeprefix("http://")))))["account prod"]
+    assert line.ok
+    assert line.text.endswith("says: healthy; revocations are seen by sweeps alone, no permission")
+
+
+async def test_a_list_of_the_revoked_that_does_not_come_is_told(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        simulator.intercept = lambda params: web.Response(status=503) if "Revoke" in params["Action"] else None
+        told = await found(config(tmp_path, simulator.url))
+    assert told[LISTING].ok
+    assert not told[REVOKED].ok
+    assert "set revocations = false" in told[REVOKED].text
 
 
 async def test_a_clock_that_is_off_is_told_with_the_remedy(tmp_path: Path) -> None:
