@@ -28,6 +28,7 @@ from certstream.service.observing import FOREIGN, Observer
 from certstream.service.pace import Pace
 from certstream.service.revoked import RevokedList
 from certstream.service.sampling import Sampling
+from certstream.service.searching import Searching
 
 log = logging.getLogger("certstream")
 
@@ -55,6 +56,7 @@ class Poller:
         look_ups: LookUps,
         confirming: Confirming,
         sampling: Sampling,
+        searching: Searching,
         revoked: RevokedList,
         clock: Clock,
         metrics: Metrics,
@@ -62,7 +64,7 @@ class Poller:
     ) -> None:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
-        self._sampling, self._revoked = sampling, revoked
+        self._sampling, self._searching, self._revoked = sampling, searching, revoked
         self._clock, self._metrics, self._pace = clock, metrics, pace
         self._size = self._asked = pace.page_size
         self._changed = asyncio.Event()
@@ -101,6 +103,7 @@ class Poller:
             tasks.create_task(self._look_ups.run())
             tasks.create_task(self._confirming.run())
             tasks.create_task(self._sampling.run())
+            tasks.create_task(self._searching.run())
             tasks.create_task(self._revoked.run())
 
     async def once(self) -> bool:
@@ -148,6 +151,7 @@ class Poller:
             for _ in range(READERS):
                 readers.create_task(self._read_on(sweep))
         verdict = await self._judge(sweep, began)
+        self._searching.swept(verdict)
         if verdict.complete:
             self._together = None
             await self._conclude(sweep, began, began_at, suspicion)
@@ -177,6 +181,7 @@ class Poller:
         self.gaps.read(number)
         sweep.answered(number, answer.page)
         sweep.mark(number, observed, self.ledger.inventory)
+        self._searching.saw(number, sweep.size, answer, observed)
         self._progress(sweep)
 
     def _progress(self, sweep: Sweep) -> None:
@@ -251,7 +256,7 @@ class Poller:
 
     async def _pause(self, began: float, most: float) -> None:
         """Until the sweep after the one that began then is due, `most` seconds after it at the latest, or a probe says
-        that the list has moved, or the list of the revoked that it names not everybody."""
+        that the list has moved and no search finds where, or the list of the revoked that it names not everybody."""
         while (remaining := began + min(self._pace.sweep_every, most) - self._clock.monotonic()) > 0:
             await self._rest(min(remaining, self._pace.probe_every))
             if self._revoked.sweep_sooner():
@@ -271,10 +276,11 @@ class Poller:
         before = self._calls.total
         try:
             answer = await self._calls.ask(Urgency.PROBE, page=1, size=self._size)
-            await self._observer.observe(answer)
+            observed = await self._observer.observe(answer)
         except Transient:
             return False
-        return answer.page.total != before
+        self._searching.saw(1, self._size, answer, observed)
+        return answer.page.total != before and not await self._searching.located()
 
 
 def _end_if_cancelled() -> None:

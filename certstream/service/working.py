@@ -25,6 +25,7 @@ from certstream.service.pace import Pace
 from certstream.service.poller import Poller
 from certstream.service.revoked import RevokedList
 from certstream.service.sampling import Sampling
+from certstream.service.searching import Searching
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
@@ -141,6 +142,9 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
     observer = Observer(ledger=ledger, calls=calls, writer=writer, doubts=doubts, clock=clock, metrics=metrics)
     look_ups = LookUps(calls=calls, observer=observer, doubts=doubts, clock=clock)
     confirming = Confirming(calls=calls, observer=observer, clock=clock)
+    searching = Searching(
+        calls=calls, observer=observer, look_ups=look_ups, clock=clock, metrics=metrics, size=entry.pace.page_size
+    )
     revoked = RevokedList(calls=calls, observer=observer, look_ups=look_ups, clock=clock, pace=entry.pace)
     poller = Poller(
         calls=calls,
@@ -148,6 +152,7 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
         look_ups=look_ups,
         confirming=confirming,
         sampling=Sampling(calls=calls, observer=observer, clock=clock),
+        searching=searching,
         revoked=revoked,
         clock=clock,
         metrics=metrics,
