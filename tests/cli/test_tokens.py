@@ -21,8 +21,8 @@ from certstream.simulator import DEFAULT_USER, Simulator, SimulatorConfig, User
 from tests.cli.test_real import PLAIN
 from tests.real.kafka import free_port
 
-LIFE = 15 * 60 + 1
-"""Seconds for which a token is good: the library renews it 15 minutes early, so after one."""
+SHORT, LONG = 15 * 60 + 1, 3600
+"""Seconds for which a token is good: the library renews it 15 minutes early."""
 PROGRAM = "import certstream.source.credentials as c; c.FRESH = 0.5; from certstream.cli.commands import main; main()"
 """As `certstream`, but that it asks the library twice a second, not once a minute."""
 
@@ -33,11 +33,12 @@ class Tokens:
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
         self.given: list[dict[str, str]] = []
+        self.life = SHORT
         self.url = ""
 
     async def give(self, request: web.BaseRequest) -> web.Response:
         number = len(self.given) + 1
-        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + LIFE))
+        until = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + self.life))
         key = {
             "Code": "Success",
             "AccessKeyId": f"STS.simulated{number:04d}",
@@ -111,9 +112,12 @@ async def test_a_token_is_renewed_before_it_expires_and_replaced_when_it_is_refu
             before = simulator.calls
             await until("calls go on", lambda: simulator.calls > before + 6)
             assert {call["code"] for call in calls(answers)} == {None}
+            tokens.life = LONG  # which is not renewed by itself
+            given = len(tokens.given)
+            await until("it is given", lambda: len(tokens.given) > given)
+            await asyncio.sleep(0.7)
             for number in range(len(tokens.given)):
                 tokens.expire(number)
-            simulator.issue()
             await until("it is refused", lambda: calls(answers)[-1]["code"] == "InvalidSecurityToken.Expired")
             await until("it calls again", lambda: calls(answers)[-1]["code"] is None)
             refused = [call for call in calls(answers) if call["code"] is not None]
