@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from statistics import median_low
-from typing import NamedTuple
 
-NOBODY = 0
-"""In place of a row number + 1: a record that cannot be read."""
-MANY = 50
-"""Rows that one page may miss; more than that is another order, not a change."""
+from certstream.core.measured import Gap, Measured, Span
+from certstream.core.order import MANY, Order, Place
+
 DISORDER = 2
 """Pages one after the other that show an order which is not the known one, before it is given up."""
 SPREAD = (8, 4, 12, 2, 6, 10, 14, 1, 3, 5, 7, 9, 11, 13, 15)
@@ -39,43 +36,24 @@ class Outcome(StrEnum):
     """the order has changed: there is nothing to search by until a sweep has learnt it again"""
 
 
-class _Span(NamedTuple):
-    """Measured: `order[start:end]` lies at these positions of the list + `shift`."""
-
-    start: int
-    end: int
-    shift: int
-
-
-def learnt(pages: Iterable[Sequence[int]]) -> array[int]:
-    """The order that a whole sweep saw, from its pages, first page first; a row that was seen twice counts once."""
-    order, met = array("I"), set[int]()
-    for page in pages:
-        fresh = [row for row in dict.fromkeys(page) if row and row not in met]
-        met.update(fresh)
-        order.extend(fresh if len(fresh) == len(page) else [row for row in page if row == NOBODY or row in fresh])
-    return order
-
-
 class Search:
     """The order of one account's list, and the search for where it moved. Rows are given as their number + 1."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.order = array("I")
+        self.order = Order()
         self.outcome: Outcome | None = None
         """of the last search"""
         self.calls = 0
         """of the search that runs, or the last one"""
-        self._listed = bytearray()
         self._ready = self._active = False
         self._total = self._odd = 0
         self._asked_at = float("-inf")
-        self._spans: list[_Span] = []
+        self._measured = Measured()
         self._again: list[int] = []
         self._spread: list[int] = []
         self._asked: set[int] = set()
-        self._gap: tuple[_Span, _Span] | None = None
+        self._gap: Gap | None = None
         self._limit = self._found = self._restarts = self._disorder = 0
         self._edges = [True, True]
         """whether the first, the last page are asked first: where certificates were inserted the last time"""
@@ -92,38 +70,31 @@ class Search:
         """Rows that the list has more than the order (less, if negative), by its last TotalCount."""
         return self._total - self._odd - len(self.order)
 
-    def learn(self, order: array[int], total: int) -> None:
-        """A sweep saw the list in this order. What its TotalCount promises beyond that is how this service counts."""
-        self.order, self._ready = order, True
-        self._listed = bytearray(max(order, default=0) + 1)
-        for row in order:
-            self._listed[row] = 1
-        self._total, self._odd = total, total - len(order)
+    def learn(self, rows: array[int], total: int, *, moved: bool = False) -> None:
+        """A sweep saw the list in this order. What its TotalCount promises beyond that is how this service counts;
+        where the list has `moved` meanwhile, what the sweep has missed of that, which is still to be searched for."""
+        self.order, self._ready = Order(rows), True
+        self._total = total
+        if not moved:
+            self._odd = total - len(rows)
         self._disorder = 0
         self._stop(None)
-
-    def swept(self) -> None:
-        """A complete sweep has shown every page: the order is right, whatever TotalCount says."""
-        if self._ready and not self._active:
-            self._odd = self._total - len(self.order)
 
     def forget(self) -> None:
         """The order is not known any more."""
         if self._active:
             self._stop(Outcome.UNSTEADY)
-        self._ready, self.order, self._listed = False, array("I"), bytearray()
+        self._ready, self.order = False, Order()
 
     def read(self, number: int, size: int, rows: Sequence[int], total: int | None, *, sent: float) -> list[int]:
-        """A page showed these rows; it was asked for at `sent`. Gives rows that were between them and are not."""
-        if not self._ready or total is None:
-            return []
+        """A page of `size` showed these rows; it was asked for at `sent`. Gives rows that were between them and are
+        not."""
+        if not self._ready or total is None or sent < self._asked_at:
+            return []  # nothing to compare it with, or older than what is known
+        self._asked_at = sent
         if size != self.size:
             self.size = size
-            self.forget()
-            return []
-        if sent < self._asked_at:
-            return []  # older than what is known
-        self._asked_at = sent
+            self._again, self._spread, self._asked = [], [], set()  # pages by their number
         if total != self._total:
             self._total = total
             self._moved()
@@ -136,91 +107,54 @@ class Search:
 
     def _take(self, at: int, rows: array[int], *, last: bool) -> list[int]:
         """Put a page that begins at position `at` of the list into the order."""
-        left, right = self._around(at)
+        left, right = self._measured.around(at, len(self.order), self.surplus)
         for shift in {left.shift, right.shift}:
-            start = at - shift
-            whole = (at > 0 or start == 0) and (not last or start + len(rows) == len(self.order))
-            if whole and start >= 0 and self.order[start : start + len(rows)] == rows:
-                self._measured(_Span(start, start + len(rows), shift))
+            place = Place(at - shift, at - shift + len(rows))
+            whole = (at > 0 or place.start == 0) and (not last or place.end == len(self.order))
+            if whole and self.order.shows(place, rows):
+                self._measure(Span(*place, shift))
                 return []
-        place = self._align(at, rows, left)
-        if place is None:
-            listed = sum(map(self._is_listed, rows))
-            if 2 * listed > len(rows):
-                self._disordered()
-                return []
-            if not last and left.end + left.shift != at:
-                return []  # all of it is new: nothing says yet where that is
-            place = (len(self.order),) * 2 if last else (left.end, left.end)
-        start, end = place
-        start, end = 0 if at == 0 else start, len(self.order) if last else end
-        shown = set(rows)
-        missing = [row for row in self.order[start:end] if row not in shown]
-        if len(missing) > MANY:
+        stands = self._place(at, rows, left, right, last=last)
+        if stands is None:
+            return []
+        missing = self.order.without(stands, rows)
+        if len(missing) > MANY and not (at == 0 and last):
             self._disordered()
             return []
-        self._splice(start, end, rows)
-        self._measured(_Span(start, start + len(rows), at - start))
+        self._splice(stands, rows)
+        self._measure(Span(stands.start, stands.start + len(rows), at - stands.start))
         return missing
 
-    def _align(self, at: int, rows: array[int], left: _Span) -> tuple[int, int] | None:
-        """Which part of the order a page stands for; None where most of what it shows is somewhere else."""
-        around = self._near(at - left.shift, rows)
-        if not around:
+    def _place(self, at: int, rows: array[int], left: Span, right: Span, *, last: bool) -> Place | None:
+        """Which part of the order a page stands for, from edge to edge of the list where it reaches these."""
+        if at == 0 and last:
+            return Place(0, len(self.order))  # the whole list, whatever its order
+        place = self.order.align(at, rows, at - left.shift)
+        if place is None:
+            if 2 * self.order.listed(rows) > len(rows):
+                self._disordered()
+                return None
+            if not last and left.end + left.shift != at:
+                return None  # all of it is new: nothing says yet where that is
+            place = Place(*(len(self.order),) * 2) if last else Place(left.end, left.end)
+        start, end = 0 if at == 0 else place.start, len(self.order) if last else place.end
+        bound = max(MANY, len(self.order) // 100)
+        if not min(left.shift, right.shift) - bound <= at - start <= max(left.shift, right.shift) + bound:
+            self._disordered()  # further than changes that cancel would take it
             return None
-        shifts = [at + index - around[row] for index, row in enumerate(rows) if row in around]
-        middle = median_low(shifts)
-        ascending: list[int] = []
-        for index, row in enumerate(rows):
-            found = around.get(row)
-            if found is None or abs(at + index - found - middle) > MANY or (ascending and found <= ascending[-1]):
-                continue
-            ascending.append(found)
-        listed = sum(map(self._is_listed, rows))
-        return (ascending[0], ascending[-1] + 1) if ascending and 2 * len(ascending) >= listed else None
+        return Place(start, end)
 
-    def _near(self, expected: int, rows: array[int]) -> dict[int, int]:
-        """Where rows of a page are in the order, near where they are expected, or near where its middle is."""
-        window = self.size + MANY
-        wanted = set(rows) - {NOBODY}
-        for centre in (expected, None):
-            if centre is None:
-                probe = next((row for row in rows[len(rows) // 2 :] if self._is_listed(row)), NOBODY)
-                if not probe:
-                    return {}
-                try:
-                    centre = self.order.index(probe) - len(rows) // 2
-                except ValueError:
-                    return {}
-            begin = max(0, centre - window)
-            part = self.order[begin : centre + len(rows) + window] if centre + len(rows) + window > 0 else ()
-            found = {row: index for index, row in enumerate(part, begin) if row in wanted}
-            if found:
-                return found
-        return {}
-
-    def _is_listed(self, row: int) -> bool:
-        return row != NOBODY and row < len(self._listed) and bool(self._listed[row])
-
-    def _splice(self, start: int, end: int, rows: array[int]) -> None:
-        """`order[start:end]` is these rows. Moves what was measured behind it along."""
-        before = self.order[start:end]
-        grown = len(rows) - len(before)
+    def _splice(self, place: Place, rows: array[int]) -> None:
+        """These rows stand there now. Moves what was measured behind it along."""
+        start, end = place
+        at_the_end = end == len(self.order)
+        grown = self.order.splice(place, rows)
         if self._active:
             self._found += 1
             self._limit = min(self._limit + self._depth(), 400)
             if grown > 0:
-                self._edges = [start == 0, end == len(self.order)]
-        for row in before:
-            self._listed[row] = 0
-        if (top := max(rows, default=0)) >= len(self._listed):
-            self._listed.extend(bytes(top + 1 - len(self._listed)))
-        for row in rows:
-            self._listed[row] = 1
-        self.order[start:end] = rows
-        self._spans = [span for span in self._spans if span.end <= start] + [
-            _Span(span.start + grown, span.end + grown, span.shift - grown) for span in self._spans if span.start >= end
-        ]
+                self._edges = [start == 0, at_the_end]
+        self._measured.spliced(place, grown)
 
     # --- The search ---------------------------------------------------------------------------------------------
 
@@ -243,7 +177,7 @@ class Search:
         """The page to ask for next; None when the search is over."""
         if not self._active:
             return None
-        gaps = list(self._gaps())
+        gaps = self._measured.gaps(len(self.order), self.surplus)
         moved = sum(abs(right.shift - left.shift) for left, right in gaps)
         if not (gaps or self._again or self._spread):
             self._stop(Outcome.FOUND if self._found else Outcome.NOTHING)
@@ -266,7 +200,7 @@ class Search:
         """A page could not be had."""
         self._stop(Outcome.NOTHING)
 
-    def _choose(self, gaps: list[tuple[_Span, _Span]]) -> int | None:
+    def _choose(self, gaps: list[Gap]) -> int | None:
         while self._again:
             if (page := self._again.pop(0)) not in self._asked and 1 <= page <= self._pages():
                 return page
@@ -284,8 +218,9 @@ class Search:
             if self._restarts == RESTARTS:
                 return None
             self._restarts += 1  # measured at different times, it does not fit together
-            self._spans, self._asked = [], set()
-            gaps = list(self._gaps())
+            self._measured.clear()
+            self._asked = set()
+            gaps = self._measured.gaps(len(self.order), self.surplus)
         return None
 
     def _depth(self) -> int:
@@ -298,7 +233,8 @@ class Search:
     def _stop(self, outcome: Outcome | None) -> None:
         self._active = False
         self.outcome = outcome
-        self._spans, self._again, self._spread, self._asked, self._gap = [], [], [], set(), None
+        self._measured.clear()
+        self._again, self._spread, self._asked, self._gap = [], [], set(), None
 
     def _moved(self) -> None:
         """TotalCount is another than before: what was measured may be shifted since. The ends of the gap that is being
@@ -309,32 +245,13 @@ class Search:
             places = [len(self.order) * part // 16 for part in SPREAD] if self.surplus == 0 else []
             self._spread = [place // self.size + 1 for place in places]
             self._again = [position // self.size + 1 for position in ends]
-            self._spans, self._asked, self._gap = [], set(), None
+            self._measured.clear()
+            self._asked, self._gap = set(), None
 
-    def _ends(self) -> Iterator[_Span]:
-        end = len(self.order)
-        yield _Span(0, 0, 0)
-        yield from self._spans
-        yield _Span(end, end, self.surplus)
-
-    def _gaps(self) -> Iterator[tuple[_Span, _Span]]:
-        """Between what was measured: where shifts differ, something lies between."""
-        return (pair for pair in itertools.pairwise(self._ends()) if pair[0].shift != pair[1].shift)
-
-    def _around(self, position: int) -> tuple[_Span, _Span]:
-        """What was measured before and behind a position of the list."""
-        left = right = _Span(0, 0, 0)
-        for right in self._ends():
-            if right.start + right.shift > position:
-                break
-            left = right
-        return left, right
-
-    def _measured(self, span: _Span) -> None:
+    def _measure(self, span: Span) -> None:
         self._disorder = 0
         if self._active:
-            kept = [one for one in self._spans if one.end <= span.start or one.start >= span.end]
-            self._spans = sorted([*kept, span])
+            self._measured.add(span)
 
     def _disordered(self) -> None:
         self._disorder += 1
@@ -344,10 +261,11 @@ class Search:
     def _close(self) -> list[int]:
         """Rows between two measured pages that stand side by side now."""
         missing: list[int] = []
-        for left, right in list(itertools.pairwise(self._spans)):
+        for left, right in list(itertools.pairwise(self._measured.spans)):
             between = right.start - left.end
             if 0 < between <= MANY and left.end + left.shift == right.start + right.shift:
                 start = left.end - len(missing)
-                missing += self.order[start : start + between]
-                self._splice(start, start + between, array("I"))
+                place = Place(start, start + between)
+                missing += self.order.without(place, ())
+                self._splice(place, array("I"))
         return missing

@@ -12,13 +12,14 @@ from contextlib import suppress
 from certstream.core.answers import Forbidden, Page
 from certstream.core.errors import CertstreamError
 from certstream.core.normal import identifier_of
+from certstream.core.probes import interval
 from certstream.core.revocations import Names, Pages, Revocations
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
 from certstream.service.lookups import AT_ONCE, LookUps
 from certstream.service.observing import Observer
-from certstream.service.pace import Pace
+from certstream.service.probing import Pace
 
 log = logging.getLogger("certstream")
 
@@ -43,6 +44,8 @@ class RevokedList:
         self._failing: str | None = None
         self._failures = self._fruitless = 0
         self._searches_from = 0.0
+        self._active = clock.monotonic()
+        """when somebody was named for the last time; a start counts, too"""
         self._sweep_sooner = False
 
     def change(self, pace: Pace) -> None:
@@ -86,10 +89,8 @@ class RevokedList:
         while True:
             if self._may():
                 await self._probe()
-            await self._rest(min(self._pace.probe_every * 2.0 ** min(self._failures, 20), self._longest()))
-
-    def _longest(self) -> float:
-        return max(self._pace.probe_every, LONGEST)
+            every = interval(self._pace.probe_every, self._clock.monotonic() - self._active)
+            await self._rest(min(every * 2.0 ** min(self._failures, 20), max(every, LONGEST)))
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -150,6 +151,7 @@ class RevokedList:
         due = self._revocations.named.due(self._clock.monotonic())
         if not due:
             return
+        self._active = self._clock.monotonic()
         if len(due) > AT_ONCE:
             self._sweep_sooner = len(due) * self._pace.page_size > self._ledger.live()
         urgency = Urgency.DECISION if len(due) <= AT_ONCE else Urgency.SWEEP

@@ -21,8 +21,8 @@ from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import Observer
 from certstream.service.opening import Entry, same_user
-from certstream.service.pace import Pace
 from certstream.service.poller import Poller
+from certstream.service.probing import Pace, Probing
 from certstream.service.revoked import RevokedList
 from certstream.service.sampling import Sampling
 from certstream.service.searching import Searching
@@ -153,6 +153,14 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
         confirming=confirming,
         sampling=Sampling(calls=calls, observer=observer, clock=clock),
         searching=searching,
+        probing=Probing(
+            calls=calls,
+            observer=observer,
+            searching=searching,
+            sooner=revoked.sweep_sooner,
+            clock=clock,
+            pace=entry.pace,
+        ),
         revoked=revoked,
         clock=clock,
         metrics=metrics,

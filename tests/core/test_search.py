@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 from array import array
+from collections.abc import Callable
 from copy import deepcopy
 from random import Random
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from certstream.core.search import MANY, NOBODY, Outcome, Search, learnt
+from certstream.core.order import MANY, NOBODY, learnt
+from certstream.core.probes import QUIET, SLOWEST, interval
+from certstream.core.search import Outcome, Search
 
 
 class Listed:
@@ -18,18 +22,18 @@ class Listed:
 
     def __init__(self, rows: int, size: int, seed: int = 0) -> None:
         self.dice = Random(seed)
-        self.rows = self.dice.sample(range(1, rows + 1), rows)
+        self.rows = array("I", self.dice.sample(range(1, rows + 1), rows))
         self.first, self.next = rows, rows + 1
         self.size = size
         self.missing: set[int] = set()
         self.sent = itertools.count(1.0)
         self.search = Search(size)
-        self.search.learn(learnt(self._page(number) for number in range(1, self.pages() + 1)), len(self.rows))
+        self.search.learn(learnt(self.page(number) for number in range(1, self.pages() + 1)), len(self.rows))
 
     def pages(self) -> int:
         return max(-(-len(self.rows) // self.size), 1)
 
-    def _page(self, number: int) -> list[int]:
+    def page(self, number: int) -> array[int]:
         return self.rows[(number - 1) * self.size : number * self.size]
 
     def insert(self, place: float) -> None:
@@ -50,11 +54,11 @@ class Listed:
         return self.next - 1 - self.first
 
     def read(self, number: int, *, total: int | None = None) -> None:
-        shown, size = self._page(number), self.size
+        shown, size = self.page(number), self.size
         total = len(self.rows) if total is None else total
         self.missing.update(row + 1 for row in self.search.read(number, size, shown, total, sent=next(self.sent)))
 
-    def run(self, *, meanwhile: dict[int, float] | None = None) -> int:
+    def run(self, *, meanwhile: dict[int, float] | None = None, resize: dict[int, int] | None = None) -> int:
         self.search.begin()
         for call in range(1000):
             page = self.search.next()
@@ -62,6 +66,8 @@ class Listed:
                 return call
             if meanwhile and call in meanwhile:
                 self.insert(meanwhile[call])
+            if resize and call in resize:  # the service answers with pages of another size
+                self.size = resize[call]
             self.read(page)
         raise AssertionError("it does not end")
 
@@ -84,9 +90,9 @@ def test_whatever_a_search_ends_with_its_order_is_true_and_what_it_misses_is_gon
     listed.read(1)
     listed.run()
     assert listed.missing <= deleted
-    assert not set(listed.search.order) - set(listed.rows) - deleted
+    assert not set(listed.search.order.rows) - set(listed.rows) - deleted
     if not listed.search.wanted and abs(listed.inserted() - len(deleted)) == len(edits):
-        assert list(listed.search.order) == listed.rows
+        assert listed.search.order.rows == listed.rows
         assert listed.missing == deleted - set(range(rows + 1, rows + 4))
 
 
@@ -109,7 +115,7 @@ def test_a_change_among_ten_thousand_pages_takes_log2_of_them_and_a_few_calls(
         return  # TotalCount is what it was, before anything was found: nothing says that there is something to find
     assert listed.search.outcome is Outcome.FOUND
     assert listed.missing == ({gone} if gone else set())
-    assert list(listed.search.order) == listed.rows
+    assert listed.search.order.rows == listed.rows
     alone = 14 + 1 + 2 + 2  # log2(10,000), its end, both edges, a border between two pages
     assert calls <= (alone if other is None else 3 * alone)
 
@@ -117,33 +123,28 @@ def test_a_change_among_ten_thousand_pages_takes_log2_of_them_and_a_few_calls(
 STEADY = Listed(30_000, 3)
 
 
-@given(
-    answers=st.lists(
-        st.tuples(
-            st.integers(1, 80),
-            st.lists(st.integers(NOBODY, 600), max_size=10),
-            st.none() | st.integers(0, 600),
-            st.sampled_from([7, 7, 7, 5]),
-        ),
-        max_size=60,
-    )
-)
-@settings(max_examples=200, deadline=None)
-def test_hostile_answers_raise_nothing_and_every_search_ends(
-    answers: list[tuple[int, list[int], int | None, int]],
-) -> None:
-    listed = Listed(500, 7)
-    for number, (page, rows, total, size) in enumerate(answers):
-        if number % 5 == 0:
-            listed.search.begin()
-        listed.search.read(listed.search.next() or page, size, rows, total, sent=next(listed.sent))
+def test_hostile_answers_raise_nothing_and_every_search_ends() -> None:
+    for seed in range(300):
+        dice, listed = Random(seed), Listed(500, 7)
+        for number in range(dice.randrange(60)):
+            if number % 5 == 0:
+                listed.search.begin()
+            page = listed.search.next() or dice.randint(1, 80)
+            rows = [dice.randint(NOBODY, 600) for _ in range(dice.randrange(11))]
+            total = dice.choice((None, 0, 2**62, *(dice.randint(0, 600) for _ in range(9))))
+            listed.search.read(page, dice.choice((7, 7, 7, 5)), rows, total, sent=next(listed.sent))
+        assert ends(listed, lambda: [3, 3, 9], 400), f"seed {seed}"
+
+
+def ends(listed: Listed, rows: Callable[[], list[int]], total: int) -> bool:
+    """Whether a search ends that is answered like this."""
     listed.search.begin()
-    for _ in range(1000):
-        page_asked = listed.search.next()
-        if page_asked is None:
-            return
-        listed.search.read(page_asked, 7, [3, 3, 9], 400, sent=next(listed.sent))
-    raise AssertionError("it does not end")
+    for _ in range(400):
+        page = listed.search.next()
+        if page is None:
+            return True
+        listed.search.read(page, listed.search.size, rows(), total, sent=next(listed.sent))
+    return False
 
 
 def test_another_order_is_noticed_within_a_few_pages_and_nothing_is_missed_for_it() -> None:
@@ -166,7 +167,7 @@ def test_a_total_that_is_wrong_always_costs_nothing_and_one_that_flaps_nothing_b
         listed.read(3, total=len(listed.rows) + wrong)
         listed.run()
     assert not listed.missing
-    assert list(listed.search.order) == listed.rows
+    assert listed.search.order.rows == listed.rows
 
 
 def test_bulk_issues_are_left_to_the_sweep() -> None:
@@ -195,9 +196,9 @@ def test_an_answer_that_was_asked_for_before_a_newer_one_teaches_nothing() -> No
     before = listed.rows[:20]
     listed.insert(0.0)
     listed.read(1)
-    order = list(listed.search.order)
+    order = list(listed.search.order.rows)
     assert listed.search.read(1, 20, before, 500, sent=0.5) == []
-    assert list(listed.search.order) == order
+    assert list(listed.search.order.rows) == order
 
 
 def test_a_page_that_misses_more_than_a_change_could_take_is_another_order() -> None:
@@ -215,4 +216,87 @@ def test_a_change_that_cancels_what_is_searched_for_hides_neither_of_them() -> N
         listed.run(meanwhile={call: place})
         assert listed.search.outcome is Outcome.FOUND
         assert listed.missing == {gone}
-        assert list(listed.search.order) == listed.rows
+        assert listed.search.order.rows == listed.rows
+
+
+def test_without_a_number_nothing_is_searched_for_and_nothing_learnt() -> None:
+    listed = Listed(5000, 20)
+    listed.insert(0.0)
+    assert listed.search.read(1, 20, listed.page(1), None, sent=2.0) == []
+    assert not listed.search.wanted
+    assert listed.search.order.rows != listed.rows
+
+
+@pytest.mark.parametrize("size", [1, 3, 50, 100])
+@pytest.mark.parametrize("call", range(5))
+def test_another_page_size_in_the_middle_of_a_search_does_not_end_it(size: int, call: int) -> None:
+    listed = Listed(5000, 20)
+    gone = listed.delete(0.7)
+    listed.read(1)
+    listed.run(resize={call: size})
+    assert listed.search.outcome is Outcome.FOUND
+    assert listed.missing == {gone}
+    assert listed.search.order.rows == listed.rows
+
+
+def test_a_list_of_one_page_has_any_order_and_says_at_once_what_is_gone() -> None:
+    listed = Listed(30, 50)
+    for _ in range(5):
+        listed.dice.shuffle(listed.rows)
+        listed.insert(0.5)
+        gone = {listed.delete(0.1), listed.delete(0.2)}
+        listed.missing.clear()
+        listed.read(1)
+        assert listed.search.ready
+        assert not listed.search.wanted
+        assert listed.missing == gone - {listed.next - 1}
+
+
+def test_an_order_that_begins_elsewhere_is_another_one_and_changes_that_cancel_are_not() -> None:
+    listed = Listed(5000, 20)
+    for _ in range(20):
+        listed.insert(0.0)
+        listed.delete(0.99)
+    for page in range(1, listed.pages() + 1):
+        listed.read(page)
+    assert listed.search.ready
+    assert listed.search.order.rows == listed.rows
+    listed.rows = listed.rows[2000:] + listed.rows[:2000]
+    for page in (30, 31, 32):
+        listed.read(page)
+    assert not listed.search.ready
+
+
+def test_pages_of_another_order_are_noticed_without_a_search_too() -> None:
+    listed = Listed(5000, 20)
+    listed.dice.shuffle(listed.rows)
+    for page in (1, 2):
+        listed.read(page)
+        assert listed.search.ready
+    listed.read(1)
+    assert not listed.search.ready
+    assert not listed.missing
+
+
+def test_a_quiet_account_is_probed_less_often_and_never_more_often_than_configured() -> None:
+    assert interval(1.0, -5.0) == interval(1.0, 0.0) == 1.0
+    assert interval(1.0, QUIET / 2) == 1.25
+    assert interval(5.0, QUIET) == interval(5.0, 1e9) == 5.0 * SLOWEST == 7.5
+
+
+def test_after_bulk_issues_a_sweep_that_the_list_moved_under_teaches_an_order_that_can_be_searched() -> None:
+    listed = Listed(5000, 20)
+    for _ in range(1000):
+        listed.insert(0.3)
+    listed.read(1)
+    listed.run()
+    swept = [listed.page(number) for number in range(1, listed.pages() + 1)]
+    listed.insert(0.0)  # when the sweep has seen its first page
+    listed.search.learn(learnt(swept), len(listed.rows), moved=True)
+    assert listed.search.surplus == 1
+    listed.run()
+    gone = listed.delete(0.6)
+    listed.read(3)
+    listed.run()
+    assert listed.search.order.rows == listed.rows
+    assert listed.missing == {gone}
