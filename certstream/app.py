@@ -198,7 +198,12 @@ def settings(config: Config, account: Account) -> Settings:
 
 def pace(account: Account) -> Pace:
     """How often an account is polled."""
-    return Pace(page_size=account.page_size, sweep_every=account.sweep_every, probe_every=account.probe_every)
+    return Pace(
+        page_size=account.page_size,
+        sweep_every=account.sweep_every,
+        probe_every=account.probe_every,
+        revocations=account.revocations,
+    )
 
 
 def entry(

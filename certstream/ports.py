@@ -115,11 +115,16 @@ class Journal(Protocol):
 
 
 class Source(Protocol):
-    """One account's `ListClientCertificate`. A call is one request on the wire: no retry, no redirect."""
+    """One account's `ListClientCertificate` and `ListRevokeCertificate`. A call is one request on the wire: no retry,
+    no redirect."""
 
     async def list(self, *, page: int, size: int, identifier: str | None = None, anywhere: bool = False) -> Answer:
         """One call. `identifier` makes it a look-up; `anywhere` leaves the account's resource group out.
         Raises the errors of `core.errors`; returns or raises only when nothing of the call can reach the wire later."""
+        ...
+
+    async def revoked(self, *, page: int, size: int) -> Answer:
+        """One call for a page of what the user has revoked, in any resource group. Raises as `list` does."""
         ...
 
     async def uid(self) -> str | None:

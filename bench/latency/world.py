@@ -43,7 +43,8 @@ class World:
         steps = range(certificates) if order != "by identifier" else (n * 1_000_000 for n in range(certificates))
         self.list = sorted(steps, reverse=order != "by identifier")
         self._next = certificates
-        self._revoked: set[int] = set()
+        self._revoked: dict[int, None] = {}
+        """in the order in which they were"""
         self.changed: dict[tuple[str, str], float] = {}
         self.told: dict[tuple[str, str], float] = {}
         self.calls = 0
@@ -55,9 +56,10 @@ class World:
             kind, one = "new", self._issue()
         elif which < 0.9:
             kind, one = "deleted", self.list.pop(self.dice.randrange(len(self.list)))
+            self._revoked.pop(one, None)
         else:
             kind, one = "revoked", self.dice.choice(self.list)
-            self._revoked.add(one)
+            self._revoked[one] = None
         self.changed.setdefault((kind, f"{one:015d}"), self.loop.now)
 
     def _issue(self) -> int:
@@ -91,6 +93,16 @@ class World:
             rows = [self.dice.choice(self.list) if self.dice.random() < UNSTEADY else one for one in rows]
         return Page([self.record(one) for one in rows], len(self.list), page, size, None)
 
+    def revoked(self, page: int, size: int) -> Page:
+        """What it answers now, asked for what is revoked: in the order of the other list, but the last one first."""
+        self.calls += 1
+        rows = list(self._revoked)[::-1]
+        if self.order == "by identifier":
+            rows.sort()
+        elif self.order == "unsteady":
+            self.dice.shuffle(rows)
+        return Page([self.record(one) for one in rows[(page - 1) * size :][:size]], len(rows), page, size, None)
+
 
 UNSTEADY = 0.3
 """Of the rows of a page, how many are somebody else's, where the order is unsteady."""
@@ -103,11 +115,17 @@ class Source:
         self._world, self._wall, self._allowed = world, wall, allowed
 
     async def list(self, *, page: int, size: int, identifier: str | None = None, anywhere: bool = False) -> Answer:
+        return await self._call(lambda: self._world.shown(page, size, identifier))
+
+    async def revoked(self, *, page: int, size: int) -> Answer:
+        return await self._call(lambda: self._world.revoked(page, size))
+
+    async def _call(self, answer: Callable[[], Page]) -> Answer:
         self._allowed()
         loop, sent_at = self._world.loop, self._wall()
         sent = loop.now
         await asyncio.sleep(TRIP / 2)
-        shown = self._world.shown(page, size, identifier)
+        shown = answer()
         date = self._wall() // 1000 * 1000
         await asyncio.sleep(TRIP / 2)
         return Answer(shown, sent, loop.now, sent_at, self._wall(), date)

@@ -128,6 +128,9 @@ def _told(account: Account, service: Service) -> CheckLine:
         return CheckLine(name, True, f"not called, for {service.name} holds its ten calls a second")
     state = service.accounts[account.name]
     why = f", {state['reason']}" if state.get("reason") else ""
+    revocations = state.get("revocations")
+    if isinstance(revocations, dict) and revocations.get("state") in ("denied", "failing"):
+        why += f"; revocations are seen by sweeps alone, {revocations.get('reason')}"
     good = state.get("state") in ("healthy", "baseline", "starting", "throttled")  # no fault of what is tried here
     return CheckLine(name, good, f"not called, for {service.name} polls it, and says: {state.get('state')}{why}")
 
@@ -173,7 +176,11 @@ async def _called(
                 yield CheckLine(f"{name}, permission and endpoint", False, f"not tried: {why}")
                 return
             paced.budget.hold(max(claim.left(), paced.budget.held(), 0.0))
-            yield await tried(f"{name}, permission and endpoint", trials.listing(account, source, paced.budget))
+            yield (
+                line := await tried(f"{name}, permission and endpoint", trials.listing(account, source, paced.budget))
+            )
+            if line.ok and account.revocations:
+                yield await tried(f"{name}, revocations", trials.revocations(account, source, paced.budget))
         else:
             yield CheckLine(f"{name}, permission and endpoint", False, "not tried, for there are no credentials")
     except Held as error:

@@ -21,7 +21,7 @@ SETTLED = 0.5
 """Seconds between two readings that must be the same: a file may still be being written."""
 _FIXED = ("journal", "topic_prefix", "lock_dir", "limiter", "limiter_password_file", "registry", "http", "kafka")
 """Keys that need a restart."""
-_PACE = ("page_size", "sweep_every", "probe_every", "qps", "staleness", "uid")
+_PACE = ("page_size", "sweep_every", "probe_every", "revocations", "qps", "staleness", "uid")
 """Keys of an account that leave its source as it is."""
 
 

@@ -13,7 +13,7 @@ from certstream.cli.running import make_folder
 from certstream.cli.steady import steady
 from certstream.cli.topics import differences_of, kafka_settings
 from certstream.config import Account, Config
-from certstream.core.answers import Answer
+from certstream.core.answers import Answer, Forbidden
 from certstream.core.errors import CertstreamError, Fatal
 from certstream.core.sharding import refuse_two_budgets
 from certstream.core.wire import STATE, Put
@@ -202,3 +202,19 @@ async def listing(account: Account, source: Source, budget: Budget) -> str:
             f"{text}; but this host's clock is {abs(skew):.0f} s {late} the service's: set it, for example by NTP"
         )
     return text
+
+
+async def revocations(account: Account, source: Source, budget: Budget) -> str:
+    """One call, in a slot: may the list of the revoked be read? It need not be. Raises Fatal where it cannot be."""
+
+    def ask() -> Awaitable[Answer]:
+        return budget.call(Urgency.PROBE, lambda: source.revoked(page=1, size=account.page_size))
+
+    off = "set revocations = false not to ask for it"
+    try:
+        answer = await steady(ask, key="endpoint", url=account.endpoint)
+    except Forbidden as error:
+        return f"seen by sweeps alone, for the list of the revoked may not be read: {error}; or {off}"
+    except CertstreamError as error:
+        raise Fatal(f"seen by sweeps alone, for the list of the revoked cannot be read: {error}; or {off}") from error
+    return f"{account.endpoint} lists {answer.page.total} that are revoked: new ones are seen by that"

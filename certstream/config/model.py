@@ -74,6 +74,9 @@ class Account(Section):
     page_size: Count = setting(100, "1 to 1000", "rows asked for in a call (`ShowSize`)", ge=1, le=1000)
     sweep_every: Seconds = setting("5m", "0s to 1d", "from one sweep's begin to the next; 0s: no pause", ge=0, le=86400)
     probe_every: Seconds = setting("5s", "0.1s to 1h", "how often the number of rows is asked for", ge=0.1, le=3600)
+    revocations: Boolean = setting(
+        True, "true or false", "probe `ListRevokeCertificate` too, where the key may: what is revoked is seen sooner"
+    )
     staleness: Seconds = setting("30s", "0s to 1m", "how far the service's replicas may lag", ge=0, le=60)
     resource_group: str = setting("", "the id of a resource group", "that group only")
     budget: str = setting("", NAME_ALLOWED, "who shares the ten calls a second; entries of one user name the same")

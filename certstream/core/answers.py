@@ -1,4 +1,4 @@
-"""Decoding an answer of ListClientCertificate: bytes in, a page or a typed error out (reference: `api-facts`).
+"""Decoding an answer of a certificate list: bytes in, a page or a typed error out (reference: `api-facts`).
 
 A page keeps each record as its raw JSON slice: equal bytes cannot hide a change, so an unchanged record is
 never decoded. A record that JSON does not allow must not cost the others: a second, tolerant split looks at
@@ -18,7 +18,7 @@ import msgspec
 
 from certstream.core.errors import CertstreamError, Fatal, StaleCredentials, Throttled, Transient
 
-ACTION: Final = "yundun-cert:ListClientCertificate"  # for RAM
+LIST: Final = "ListClientCertificate"
 LONGEST_FREEZE: Final = 60.0
 """Seconds. A longer `x-acs-retry-after` is cut to this: one answer must not silence a user's accounts for hours, and a
 call a minute is none that a throttle could mind."""
@@ -37,6 +37,10 @@ class Garbled(Transient):
 
 class Denied(Fatal):
     """The key, its secret or its permissions are refused: other credentials or another policy are needed."""
+
+
+class Forbidden(Denied):
+    """The key is good, and its user may not do this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +78,17 @@ def decode(
     page: int | None,
     now_ms: int | None = None,
     secrets: Collection[str] = (),
+    action: str = LIST,
 ) -> Page:
     """The page in an answer, or the error that it means.
 
     `page` is the number that was asked for (None: do not compare); `now_ms` this host's clock when the answer came,
-    in Unix milliseconds, for the skew; `secrets` are blotted out of whatever an error quotes. Raises Throttled,
-    StaleCredentials, Garbled, Transient, Denied or Fatal, and nothing else whatever the bytes.
+    in Unix milliseconds, for the skew; `secrets` are blotted out of whatever an error quotes; `action` is what was
+    asked. Raises Throttled, StaleCredentials, Garbled, Transient, Denied or Fatal, and nothing else whatever the bytes.
     """
     parts = split(body) if 200 <= status < 300 else None
     if parts is None:
-        raise failure(status, headers, body, now_ms, secrets)
+        raise failure(status, headers, body, now_ms, secrets, action)
     number = _count(parts.CurrentPage)
     if page is not None and number is not None and number != page:
         raise Garbled(f"asked for page {page}, answered with page {number}")
@@ -217,7 +222,12 @@ def _count(raw: Slice) -> int | None:
 
 
 def failure(
-    status: int, headers: Mapping[str, str], body: bytes, now_ms: int | None, secrets: Collection[str]
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    now_ms: int | None,
+    secrets: Collection[str],
+    action: str = LIST,
 ) -> CertstreamError:
     """What an answer without a page means. The code's first dotted part decides, the HTTP status only where there is
     no code that is known."""
@@ -241,7 +251,8 @@ def failure(
             # The message repeats the text that was signed, a security token in it: it is not told.
             return Denied(f"{quoted(code, secrets)} ({where}); the secret does not belong to the access key")
         case "Forbidden" | "NoPermission":
-            return Denied(f"{text}; allow {_denied_action(fields)} in a RAM policy{_denial(fields, secrets)}")
+            right = _denied_right(fields) or f"yundun-cert:{action}"
+            return Forbidden(f"{text}; allow {right} in a RAM policy{_denial(fields, secrets)}")
         case "InvalidTimeStamp":
             return Fatal(f"{text}; {_skew(headers, now_ms)}")
         case "InvalidParameter":
@@ -289,11 +300,11 @@ def _retry_after(headers: Mapping[str, str], secrets: Collection[str]) -> tuple[
     return seconds, ""
 
 
-def _denied_action(fields: Mapping[str, Any]) -> str:
-    """The right that was missing, as RAM names it: that of the list where it does not."""
+def _denied_right(fields: Mapping[str, Any]) -> str | None:
+    """The right that was missing, where RAM names it."""
     detail = fields.get("AccessDeniedDetail")
-    action = detail.get("AuthAction") if isinstance(detail, dict) else None
-    return action if isinstance(action, str) and _RIGHT.fullmatch(action) else ACTION
+    right = detail.get("AuthAction") if isinstance(detail, dict) else None
+    return right if isinstance(right, str) and _RIGHT.fullmatch(right) else None
 
 
 def _denial(fields: Mapping[str, Any], secrets: Collection[str]) -> str:

@@ -42,6 +42,8 @@ class Draft:
         self.shows: list[tuple[int, list[int]]] = []
         """of each answer of this draft: when it was asked for (Unix milliseconds), which rows it showed unchanged"""
         self.moves = 0
+        self.revoked: list[str] = []
+        """certificates whose revocation is told"""
         self.kinds: list[str] = []
         """of the events, for metrics and logs"""
         self._quarantined: set[bytes] = set()
@@ -112,6 +114,8 @@ class Draft:
             inventory=sha256(inventory) if inventory is not None else b"",
         )
         self.rows[identifier] = row
+        if kind == "revoked":
+            self.revoked.append(identifier)
         return row
 
     def tell_account(self, kind: str, **data: Any) -> None:
@@ -216,6 +220,7 @@ class Draft:
     def absorbed(self) -> None:
         """The journal has it: hand everything to the ledger."""
         self.ledger.quarantined |= self._quarantined
+        self.ledger.revoked.extend(self.revoked)
         self.ledger.absorb(self.head, self.rows, self.facts, now=self.now, moves=self.moves)
         for sent_at, numbers in self.shows:
             self.ledger.mark_shown(numbers, sent_at)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -26,6 +27,7 @@ UNSET = -1
 """A moment of the head that waits for a clock that can be trusted."""
 RECENT = 120.0
 """Seconds for which the moment of a fact is remembered; older facts need none (`design`: replicas lag)."""
+REVOKED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Ledger:
     the copies would be told as changes of each other, sweep after sweep"""
     moves: int = 0
     """certificates that came or went by our own events since the process began, those of the baseline left out"""
+    revoked: deque[str] = field(default_factory=lambda: deque(maxlen=REVOKED))
+    """certificates that were told as revoked, until somebody takes them out; of too many the last ones"""
     newest: int = 0
     """time of the newest event when the history was restored, Unix milliseconds"""
     scheduled: bool = False
@@ -119,6 +123,7 @@ class Ledger:
         self.head, self.inventory, self.calendar, self.subjects = None, blank.inventory, blank.calendar, blank.subjects
         self.facts, self.quarantined, self.contested = blank.facts, blank.quarantined, blank.contested
         self.moves = self.newest = 0
+        self.revoked.clear()
         self.scheduled, self.shown = False, blank.shown
 
     def _refuse_tombstone(self) -> None:

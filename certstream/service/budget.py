@@ -25,6 +25,9 @@ def permitted() -> None:
         permit.guard()
 
 
+PROBES = 4
+"""Calls from a probe that goes before the pages of sweeps to the next such one, at least. Those between wait like
+pages: many accounts of one user, or an impatient `probe_every`, leave time for sweeps."""
 ENDLESS = 3
 """Silences without a good answer between them: it is not over because the last one has ended."""
 
@@ -111,7 +114,7 @@ class Budget:
         self._share = Share(qps, clock=clock)
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, asyncio.Future[Permit | None]]] = []
-        self._next_sweep = self._next = 0.0
+        self._next_sweep = self._next_probe = self._next = 0.0
         self._throttled = 0
         self._silences = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -194,6 +197,8 @@ class Budget:
 
     async def _turn(self, urgency: Urgency) -> Permit | None:
         granted: asyncio.Future[Permit | None] = asyncio.get_running_loop().create_future()
+        if urgency is Urgency.PROBE:
+            urgency = self._as_probe()
         heapq.heappush(self._waiting, (urgency, next(self._order), granted))
         self._grant()
         try:
@@ -202,6 +207,14 @@ class Budget:
             if granted.done() and not granted.cancelled():
                 self._give_back(granted.result(), used=False)
             raise
+
+    def _as_probe(self) -> Urgency:
+        """How urgent a probe is that comes now."""
+        now = self._clock.monotonic()
+        if now < self._next_probe:
+            return Urgency.SWEEP
+        self._next_probe = now + PROBES * max(self._trip.gap(self._slots.qps), self._share.gap())
+        return Urgency.PROBE
 
     def _give_back(self, permit: Permit | None, *, used: bool) -> None:
         self._slots.give_back(self._clock.monotonic() - (0.0 if used else SECOND))

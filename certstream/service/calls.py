@@ -7,7 +7,7 @@ import logging
 
 from certstream.core.answers import Answer, Refused
 from certstream.core.backoff import full_jitter
-from certstream.core.errors import Rejected, Throttled, Transient
+from certstream.core.errors import CertstreamError, Rejected, Throttled, Transient
 from certstream.core.ledger import Ledger
 from certstream.ports import Source
 from certstream.service.budget import Budget, Urgency
@@ -71,6 +71,18 @@ class Calls:
                 return answer
         raise AssertionError("the last try returns or raises")
 
+    async def revoked(self, *, page: int, size: int) -> Answer:
+        """A page of what the user has revoked; tried once, and nothing follows for the account if it fails. Raises
+        Transient, Fatal."""
+        await self._writer.healthy.wait()
+        try:
+            answer = await self._budget.call(Urgency.PROBE, lambda: self.source.revoked(page=page, size=size))
+        except CertstreamError as error:
+            self._count(error)
+            raise
+        self._met(answer)
+        return answer
+
     async def look_up(self, urgency: Urgency, identifier: str, *, anywhere: bool = False) -> Answer | None:
         """One answer about one certificate; None, and a line in the log, where there was none. Raises Fatal, Denied."""
         try:
@@ -80,8 +92,11 @@ class Calls:
             return None
 
     def _failed(self, error: Transient) -> None:
-        self._metrics.calls.labels(self._ledger.name, type(error).__name__).inc()
         self.failing = self.failing or str(error)
+        self._count(error)
+
+    def _count(self, error: CertstreamError) -> None:
+        self._metrics.calls.labels(self._ledger.name, type(error).__name__).inc()
         if isinstance(error, Throttled):
             self._metrics.throttles.labels(self._ledger.name).inc()
             log.warning("throttled", extra={"account": self._ledger.name, "reason": str(error)})
@@ -89,6 +104,9 @@ class Calls:
     def _succeeded(self, answer: Answer) -> None:
         self.denied = self.failing = None
         self.answered = self._clock.monotonic()
+        self._met(answer)
+
+    def _met(self, answer: Answer) -> None:
         self._metrics.calls.labels(self._ledger.name, "ok").inc()
         self._metrics.call_seconds.labels(self._ledger.name).observe(answer.received - answer.sent)
         if answer.date is not None:

@@ -14,6 +14,7 @@ from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.observing import Observer
 from certstream.service.poller import Poller
+from certstream.service.revoked import RevokedList
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
@@ -46,12 +47,14 @@ class Health:
         poller: Poller,
         observer: Observer,
         calls: Calls,
+        revoked: RevokedList,
         budget: Budget,
         writer: Writer,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
         self._poller, self._observer, self._calls, self._budget, self._writer = poller, observer, calls, budget, writer
+        self._revoked = revoked
         self._clock, self._metrics = clock, metrics
         self._started = clock.monotonic()
         self.state = State("baseline", clock.wall(), None)
@@ -90,7 +93,7 @@ class Health:
             return "blind", poller.gaps.note
         if head is None or head.baselined is None:
             return "baseline", poller.note
-        return "healthy", poller.note
+        return "healthy", poller.note or self._revoked.note
 
     async def keep(self) -> None:
         """Write the state on every change and every five minutes, for ever."""

@@ -62,15 +62,15 @@ class LookUps:
             decided &= await self._delete(now[at : at + AT_ONCE])
         return decided and not self._busy and not self._doubts.open()
 
-    async def refresh(self, identifiers: Sequence[str]) -> set[str]:
-        """Look up what no page has shown for longest, when nothing more urgent is to be asked; those that are there.
-        What is not is a candidate for deletion like any other."""
+    async def refresh(self, identifiers: Sequence[str], urgency: Urgency = Urgency.SWEEP) -> set[str]:
+        """Look up what no page has shown for longest, or what is said to be revoked; those that are there. What is not
+        is a candidate for deletion like any other."""
         there: set[str] = set()
         missing: list[str] = []
         now = [identifier for identifier in identifiers if self._doubts.may(identifier)]
         for at in range(0, len(now), REFRESHED_AT_ONCE):
             group = now[at : at + REFRESHED_AT_ONCE]
-            empty, open_ = await self._ask(group, Urgency.SWEEP)
+            empty, open_ = await self._ask(group, urgency)
             there.update(one for one in group if one not in empty and one not in open_)
             missing += empty
         if missing and await self.believable(len(missing)):

@@ -25,6 +25,7 @@ from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import FOREIGN, Observer
 from certstream.service.probing import Pace, Probing
+from certstream.service.revoked import RevokedList
 from certstream.service.sampling import Sampling
 from certstream.service.searching import Searching
 
@@ -56,13 +57,14 @@ class Poller:
         sampling: Sampling,
         searching: Searching,
         probing: Probing,
+        revoked: RevokedList,
         clock: Clock,
         metrics: Metrics,
         pace: Pace,
     ) -> None:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
-        self._sampling, self._searching, self._probing = sampling, searching, probing
+        self._sampling, self._searching, self._probing, self._revoked = sampling, searching, probing, revoked
         self._clock, self._metrics, self._configured = clock, metrics, pace.page_size
         self._size = self._asked = pace.page_size
         self._forward = True
@@ -77,6 +79,7 @@ class Poller:
         if pace.page_size != self._configured:
             self._size = self._configured = pace.page_size
         self._probing.change(pace)
+        self._revoked.change(pace)
 
     @property
     def note(self) -> str | None:
@@ -104,6 +107,7 @@ class Poller:
             tasks.create_task(self._confirming.run())
             tasks.create_task(self._sampling.run())
             tasks.create_task(self._searching.run())
+            tasks.create_task(self._revoked.run())
 
     async def once(self) -> bool:
         """One complete sweep (of three tries), the look-ups that it asks for included; whether there was one."""

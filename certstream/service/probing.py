@@ -4,6 +4,7 @@ has moved and no search finds where."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,18 +23,29 @@ to `sweep_every`."""
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How often: `sweep_every` from one sweep's begin to the next, `probe_every` between probes; seconds."""
+    """How often: `sweep_every` from one sweep's begin to the next, `probe_every` between probes; seconds.
+    `revocations`: whether the list of the revoked is probed too."""
 
     page_size: int
     sweep_every: float
     probe_every: float
+    revocations: bool = True
 
 
 class Probing:
-    """Of one account. `size`: of the pages that are asked for."""
+    """Of one account. `size`: of the pages that are asked for. `sooner`: does anybody else ask for a sweep?"""
 
-    def __init__(self, *, calls: Calls, observer: Observer, searching: Searching, clock: Clock, pace: Pace) -> None:
-        self._calls, self._observer, self._searching = calls, observer, searching
+    def __init__(
+        self,
+        *,
+        calls: Calls,
+        observer: Observer,
+        searching: Searching,
+        sooner: Callable[[], bool],
+        clock: Clock,
+        pace: Pace,
+    ) -> None:
+        self._calls, self._observer, self._searching, self._sooner = calls, observer, searching, sooner
         self._ledger, self._clock, self._pace = observer.ledger, clock, pace
         self._changed = asyncio.Event()
         self._seen = self._moves()
@@ -57,7 +69,7 @@ class Probing:
         while (remaining := self._due(began, most)) > 0:
             await self.rest(min(remaining, self._interval()))
             if self._due(began, most) > 0:
-                wanted = await self._unlocated(size, wanted)
+                wanted = await self._unlocated(size, wanted) or self._sooner()
                 if wanted and self._clock.monotonic() >= self._patient_until:
                     self._early = self._ledger.moves
                     return

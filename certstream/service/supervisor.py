@@ -88,6 +88,7 @@ class Supervisor:
             "certificates": entry.ledger.live() if head is not None else None,
             "observedthrough": head.observed if head is not None else None,
             "confirmation": running.confirming.told() if running is not None else None,
+            "revocations": running.revoked.told() if running is not None else None,
         }
 
     def confirm(self, account: str, by: str, why: str) -> int:

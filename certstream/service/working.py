@@ -23,6 +23,7 @@ from certstream.service.observing import Observer
 from certstream.service.opening import Entry, same_user
 from certstream.service.poller import Poller
 from certstream.service.probing import Pace, Probing
+from certstream.service.revoked import RevokedList
 from certstream.service.sampling import Sampling
 from certstream.service.searching import Searching
 from certstream.service.writer import Writer
@@ -63,6 +64,7 @@ class Working:
     writer: Writer
     calls: Calls
     confirming: Confirming
+    revoked: RevokedList
     budget: Budget
     clock: Clock
     task: asyncio.Task[None] | None = None
@@ -102,6 +104,8 @@ class Working:
         entry.claim, entry.unanswered = changed.claim, changed.unanswered
         entry.source = self.calls.source = changed.source
         self.poller.change(change.pace)
+        if change.source is not None:
+            self.revoked.ask_again()
 
     async def keep_user(self) -> None:
         """Write the user, known only now, into the head."""
@@ -141,6 +145,7 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
     searching = Searching(
         calls=calls, observer=observer, look_ups=look_ups, clock=clock, metrics=metrics, size=entry.pace.page_size
     )
+    revoked = RevokedList(calls=calls, observer=observer, look_ups=look_ups, clock=clock, pace=entry.pace)
     poller = Poller(
         calls=calls,
         observer=observer,
@@ -148,12 +153,27 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
         confirming=confirming,
         sampling=Sampling(calls=calls, observer=observer, clock=clock),
         searching=searching,
-        probing=Probing(calls=calls, observer=observer, searching=searching, clock=clock, pace=entry.pace),
+        probing=Probing(
+            calls=calls,
+            observer=observer,
+            searching=searching,
+            sooner=revoked.sweep_sooner,
+            clock=clock,
+            pace=entry.pace,
+        ),
+        revoked=revoked,
         clock=clock,
         metrics=metrics,
         pace=entry.pace,
     )
     health = Health(
-        poller=poller, observer=observer, calls=calls, budget=budget, writer=writer, clock=clock, metrics=metrics
+        poller=poller,
+        observer=observer,
+        calls=calls,
+        revoked=revoked,
+        budget=budget,
+        writer=writer,
+        clock=clock,
+        metrics=metrics,
     )
-    return Working(entry, poller, observer, health, writer, calls, confirming, budget, clock)
+    return Working(entry, poller, observer, health, writer, calls, confirming, revoked, budget, clock)

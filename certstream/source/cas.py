@@ -1,4 +1,4 @@
-"""`ListClientCertificate` of one account (the port `Source`): sign, exchange once, decode. Never a retry."""
+"""The certificate lists of one account (the port `Source`): sign, exchange once, decode. Never a retry."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Final
 from yarl import URL
 
 from certstream import __version__
-from certstream.core.answers import Answer, Denied, decode, server_date
-from certstream.core.errors import Fatal, Rejected, StaleCredentials, Transient
+from certstream.core.answers import LIST, Answer, Denied, decode, server_date
+from certstream.core.errors import CertstreamError, Fatal, Rejected, StaleCredentials, Transient
 from certstream.core.signing import sign, timestamp
 from certstream.source import endpoint as endpoints
 from certstream.source import sts
 from certstream.source.credentials import Credentials, Key
 from certstream.source.exchange import LARGEST_ANSWER, Clocks, Line, Reply
 
-ACTION: Final = "ListClientCertificate"
+LIST_REVOKED: Final = "ListRevokeCertificate"
 VERSION: Final = "2020-06-30"
 _UNSIGNED: Final = {
     "Accept": "application/json",
@@ -92,12 +92,30 @@ class CasSource:
             query["Identifier"] = identifier
         if self._resource_group is not None and not anywhere:
             query["ResourceGroupId"] = self._resource_group
-        reply, key = await self._call(self._line, self._origin, ACTION, VERSION, query, self._guard)
+        # Denied until the credentials change: then they must be looked up again.
+        return await self._page(LIST, page, query, renew=(StaleCredentials, Denied))
+
+    async def revoked(self, *, page: int, size: int) -> Answer:
+        """As `list`, of all that the user has revoked, in whatever resource group: the operation knows none."""
+        query = {"CurrentPage": str(page), "ShowSize": str(size)}
+        # A permission of its own may be missing here: the key that the list is read with stays in use.
+        return await self._page(LIST_REVOKED, page, query, renew=(StaleCredentials,))
+
+    async def _page(
+        self, action: str, page: int, query: dict[str, str], *, renew: tuple[type[CertstreamError], ...]
+    ) -> Answer:
+        reply, key = await self._call(self._line, self._origin, action, VERSION, query, self._guard)
         try:
             found = decode(
-                reply.status, reply.headers, reply.body, page=page, now_ms=reply.received_at, secrets=key.secrets
+                reply.status,
+                reply.headers,
+                reply.body,
+                page=page,
+                now_ms=reply.received_at,
+                secrets=key.secrets,
+                action=action,
             )
-        except (StaleCredentials, Denied):  # denied until the credentials change: then they must be looked up again
+        except renew:
             self._credentials.refresh(key)
             raise
         return Answer(

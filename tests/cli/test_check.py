@@ -39,7 +39,7 @@ async def found(given: Config) -> dict[str, CheckLine]:
 
 
 JOURNAL, KEYS, LISTING = "journal", "account prod, credentials", "account prod, permission and endpoint"
-USER = "account prod, user"
+USER, REVOKED = "account prod, user", "account prod, revocations"
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,8 @@ async def test_all_is_well(tmp_path: Path) -> None:
         assert told[KEYS].text == "access key LTAI…0001 was found"
         assert DEFAULT_USER.uid in told[USER].text
         assert "lists 7 certificates" in told[LISTING].text
-        assert simulator.calls == 2
+        assert "lists 0 that are revoked" in told[REVOKED].text
+        assert simulator.calls == 3
         assert list((tmp_path / "new").iterdir()) == []
 
 
@@ -76,6 +77,32 @@ async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
     assert told[USER].ok
     assert not told[LISTING].ok
     assert "yundun-cert:ListClientCertificate" in told[LISTING].text
+
+
+async def test_whoever_may_not_read_the_list_of_the_revoked_is_told_and_need_not(tmp_path: Path) -> None:
+    from certstream.service.metrics import Metrics
+
+    async with Simulator(SimulatorConfig(deny=frozenset({"ListRevokeCertificate"}))) as simulator:
+        told = await found(config(tmp_path, simulator.url))
+        assert told[REVOKED].ok
+        assert "allow yundun-cert:ListRevokeCertificate" in told[REVOKED].text
+        assert REVOKED not in await found(config(tmp_path, simulator.url, revocations=False))
+    status = {"state": "healthy", "reason": None, "revocations": {"state": "denied", "reason": "no permission"}}
+    async with serve(
+        "127.0.0.1:0", registry=Metrics().registry, status=lambda: {"accounts": {"prod": status}}, token=None
+    ) as url:
+        line = (await found(config(tmp_path, url, http=Http(listen=url.removeprefix("http://")))))["account prod"]
+    assert line.ok
+    assert line.text.endswith("says: healthy; revocations are seen by sweeps alone, no permission")
+
+
+async def test_a_list_of_the_revoked_that_does_not_come_is_told(tmp_path: Path) -> None:
+    async with Simulator() as simulator:
+        simulator.intercept = lambda params: web.Response(status=503) if "Revoke" in params["Action"] else None
+        told = await found(config(tmp_path, simulator.url))
+    assert told[LISTING].ok
+    assert not told[REVOKED].ok
+    assert "set revocations = false" in told[REVOKED].text
 
 
 async def test_a_clock_that_is_off_is_told_with_the_remedy(tmp_path: Path) -> None:
@@ -110,7 +137,7 @@ async def test_what_may_pass_is_tried_three_times(tmp_path: Path, answer: str | 
     async with Simulator(SimulatorConfig(faults={"reset": 1} if answer == "reset" else {})) as simulator:
         if answer != "reset":
             simulator.intercept = twice
-        told = await found(config(tmp_path, simulator.url, uid="", sts_endpoint=""))
+        told = await found(config(tmp_path, simulator.url, uid="", sts_endpoint="", revocations=False))
         assert simulator.calls == 3
     assert told[LISTING].ok is (answer != "reset")
     if answer == "reset":
@@ -284,7 +311,7 @@ async def test_a_limiter_gives_the_slot_or_is_told_as_away(tmp_path: Path) -> No
             told = await found(config(tmp_path, simulator.url, limiter=redis.url))
             assert [told["limiter"].ok, told[USER].ok, told[LISTING].ok] == [False, True, False]
             assert "away" in told["limiter"].text
-            assert simulator.calls == 4 - 1, "without a slot no call"
+            assert simulator.calls == 5 - 1, "without a slot no call"
     finally:
         redis.kill()
 

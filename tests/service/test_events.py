@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
+from certstream.config import Account
 from certstream.core.times import parse_rfc3339
+from certstream.simulator import Simulator
 from tests.service import lies
 from tests.service.together import together
-from tests.service.world import living
+from tests.service.world import account, living
 
 
 @together
@@ -154,6 +157,35 @@ async def test_what_leaves_the_resource_group_has_moved(tmp_path: Path) -> None:
         world.simulator.delete(inside[1])
         assert (await world.event("certificate.deleted", inside[0]))["data"]["reason"] == "moved"
         assert (await world.event("certificate.deleted", inside[1]))["data"]["reason"] == "gone"
+
+
+@together
+async def test_what_goes_from_one_group_to_another_has_moved_here_and_is_new_there_and_returns(tmp_path: Path) -> None:
+    groups = {"one": "rg-acfmsimulator01", "two": "rg-acfmsimulator02"}
+
+    def two(simulator: Simulator) -> tuple[Account, ...]:
+        return tuple(
+            account(tmp_path, simulator, name, resource_group=group, budget="shared", uid="1", sweep_every=0.5)
+            for name, group in groups.items()
+        )
+
+    async with living(tmp_path, certificates=30, accounts=two) as world:
+
+        def of(name: str, kind: str) -> list[Any]:
+            found = [one for one in world.told(f"certificate.{kind}", moving) if one["data"]["account"] == name]
+            return [one["data"].get("reason", one["data"].get("returned", False)) for one in found]
+
+        population = world.simulator.population
+        moving = next(row.blueprint.identifier for row in population if row.group == groups["one"])
+        world.simulator.edit(moving, ResourceGroupId=groups["two"])
+        await world.until("it has moved", lambda: of("one", "deleted") == ["moved"] and of("two", "new") == [False])
+        world.simulator.edit(moving, ResourceGroupId=groups["one"])
+        await world.until("it is back", lambda: of("two", "deleted") == ["moved"] and of("one", "new") == [True])
+        world.simulator.delete(moving)
+        await world.until("it is gone", lambda: of("one", "deleted") == ["moved", "gone"])
+        await world.sweeps(2, "two")
+        assert of("two", "deleted") == ["moved"]
+        assert len(world.told("certificate.deleted")) == 3
 
 
 @together

@@ -300,6 +300,9 @@ class Calendar:
         answered = Page(list(shown), len(self._records), page, size, None)
         return Answer(answered, sent, time.monotonic(), sent_at, self._wall(), self._wall())
 
+    async def revoked(self, *, page: int, size: int) -> Answer:
+        raise AssertionError("one sweep asks nobody else")
+
     async def uid(self) -> str | None:
         return None
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from certstream.cli import reloading
-from certstream.config import Config, ConfigError
+from certstream.config import Config, ConfigError, Credentials
 from certstream.core.sharding import shard_of
+from certstream.core.times import thresholds
+from certstream.simulator import DEFAULT_KEY, DEFAULT_USER, User
 from tests.real.kafka import Broker
 from tests.real.redis import RedisServer, known
 from tests.service.together import together
@@ -151,3 +154,54 @@ async def test_an_account_joins_a_shard_that_is_open_on_kafka_and_goes_on_with_i
         await world.sweeps(2, group.name)
         assert len(world.told("account.baselined", group.name)) == 1
         assert world.service.status()["configuration"] == {"state": "ok", "reasons": []}
+
+
+@together
+async def test_thresholds_credentials_and_resource_group_change_and_the_history_goes_on(tmp_path: Path) -> None:
+    """Another key is used from the next call on, the old one never again; what another group does not show is
+    suspected, not told as deleted, and is there again when the group is."""
+    async with living(tmp_path, certificates=30, started=False, uid=DEFAULT_USER.uid) as world:
+        first, second = "rg-acfmsimulator01", "rg-acfmsimulator02"
+        here = world.config.accounts[0].model_copy(update={"resource_group": first})
+        await world.start(world.config.model_copy(update={"accounts": (here,), "thresholds": thresholds(["1d"])}))
+        given: list[Config | ConfigError] = [world.config]
+        made, _ = beside(world, given)
+        assert world.service is not None
+
+        async def become(one: object, *texts: str) -> None:
+            given.append(world.config.model_copy(update={"accounts": (one,), "thresholds": thresholds(texts)}))
+            made.asked.set()
+            await world.says("config.read")
+            assert world.service is not None
+            assert world.service.status()["configuration"]["reasons"] == []
+
+        now = int(time.time())
+        soon = world.simulator.issue(not_before=now - 100, not_after=now + 100, ResourceGroupId=first)
+        await world.event("certificate.new", soon)
+        await become(here, "1d", "95s")  # which it crosses five seconds from its birth
+        assert not world.told("certificate.expiring", soon)
+        assert (await world.event("certificate.expiring", soon))["data"]["threshold"] == "95s"
+
+        world.simulator.users["LTAIanother000000001"] = User("anotherSecret000000000000000001", DEFAULT_USER.uid)
+        world.secrets.add("anotherSecret000000000000000001")
+        (tmp_path / "another").write_text("anotherSecret000000000000000001")
+        keys = Credentials(access_key_id="LTAIanother000000001", access_key_secret_file=str(tmp_path / "another"))
+        here = here.model_copy(update={"credentials": keys})
+        await become(here, "1d", "95s")
+        await asyncio.sleep(0.5)  # what is under way with the old key
+        del world.simulator.users[DEFAULT_KEY]
+        await world.sweeps()
+        assert not world.said("account.denied")
+        issued = world.simulator.issue(ResourceGroupId=first)
+        await world.event("certificate.new", issued)
+
+        known = world.service.status()["accounts"]["prod"]["certificates"]
+        await become(here.model_copy(update={"resource_group": second}), "1d", "95s")
+        await world.event("account.suspect")
+        assert world.service.status()["accounts"]["prod"]["certificates"] == known
+        await become(here, "1d", "95s")
+        await world.event("account.released")
+        await world.sweeps()
+        assert not world.told("certificate.deleted")
+        assert len(world.told("certificate.new")) == 2
+        assert len(world.told("account.baselined")) == 1

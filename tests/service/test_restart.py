@@ -286,6 +286,7 @@ async def test_an_account_that_is_denied_while_the_service_stops_ends_too(
     confirming = sampling = searching = SimpleNamespace(run=asyncio.Event().wait)
     parts: Any = {"calls": calls, "observer": observer, "look_ups": look_ups, "confirming": confirming}
     parts |= {"sampling": sampling, "searching": searching, "probing": SimpleNamespace(rest=asyncio.sleep)}
+    parts["revoked"] = searching
     found = Poller(clock=Clock(), metrics=Metrics(), pace=Pace(5, 1, 1), **parts)
 
     async def sweep() -> Verdict:

@@ -59,6 +59,13 @@ def refused(played: Played) -> Iterator[Violation]:
             yield Violation("torn state", "calls", f"{len(calls)} by a process that had read a torn state")
 
 
+def asked_again(played: Played) -> Iterator[Violation]:
+    """A process that was told that it may not read the list of the revoked does not ask for it again."""
+    for (process, account), times in played.upstream.forbidden.items():
+        if times > 1 and process is not None:
+            yield Violation("asked again", process.name, f"{account} was forbidden {times} times")
+
+
 def progress(played: Played, longest: float) -> Iterator[Violation]:
     """Where nothing goes wrong, calls are made as fast as the bound allows, and changes are told within two sweeps.
 

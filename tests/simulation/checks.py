@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from tests.schemas.validate import problems, problems_of
-from tests.simulation.behaviour import owned, paced, progress, refused, released
+from tests.simulation.behaviour import asked_again, owned, paced, progress, refused, released
 from tests.simulation.clockwork import added, early, in_order
 from tests.simulation.history import NAMES, PARTITIONS, WHOLE
 from tests.simulation.loop import EPOCH
@@ -35,6 +35,7 @@ def check(played: Played) -> list[Violation]:
     found += paced(played)
     found += released(played)
     found += refused(played)
+    found += asked_again(played)
     found += progress(played, max(delays, default=0.0))
     return found
 

@@ -92,6 +92,7 @@ class History:
             plan.latency,
             largest=plan.largest,
             lag=plan.staleness * 0.9,
+            revocations=plan.revocations,
         )
         self._faults = Faults(self)
         self.broker = Broker(loop, partitions=PARTITIONS, dice=self._dice("broker"))

@@ -7,6 +7,7 @@ from random import Random
 import msgspec
 
 from tests.simulation.population import Deed
+from tests.simulation.revoked import KINDS
 from tests.simulation.scenarios import hostile_list, searched, staged
 from tests.simulation.shape import THRESHOLDS, Plan
 from tests.simulation.weather import Fault
@@ -46,7 +47,7 @@ EACH = 10
 def draw(seed: int) -> Plan:
     """The plan of a seed: some at random, most a scenario in random surroundings."""
     dice = Random(f"{seed}/plan")
-    plan = _any(seed, dice)
+    plan = msgspec.structs.replace(_any(seed, dice), revocations=Random(f"{seed}/revocations").choice(KINDS))
     if seed % EACH == 0:
         return msgspec.structs.replace(plan, **hostile_list(plan, dice))
     if seed % EACH == EACH // 2:

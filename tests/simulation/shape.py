@@ -37,3 +37,5 @@ class Plan(msgspec.Struct, frozen=True):
     whole: bool
     deeds: tuple[Deed, ...]
     faults: tuple[Fault, ...]
+    revocations: str = "allowed"
+    """what the list of the revoked is like: see `tests.simulation.revoked`"""

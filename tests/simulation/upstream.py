@@ -7,15 +7,17 @@ call arrives once `list` has returned or raised, as the port demands.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import NamedTuple
 from zlib import crc32
 
-from certstream.core.answers import Answer, Denied, Garbled, Page
+from certstream.core.answers import Answer, Denied, Forbidden, Garbled, Page
 from certstream.core.errors import CertstreamError, Throttled, Transient
+from tests.simulation import revoked
 from tests.simulation.loop import EPOCH, PROCESS, Loop, Process
 from tests.simulation.population import Listing, Population, Shown
 from tests.simulation.weather import Weather
@@ -43,9 +45,12 @@ class _Under:
     page: int
     size: int
     identifier: str | None
+    revoked: bool
+    """the list of the revoked is asked for"""
     answer: asyncio.Future[tuple[Page, int]]
     """the page and the `Date` of its header, Unix milliseconds"""
     sent: float
+    process: Process | None
     arrival: float = 0.0
     aborted: bool = False
 
@@ -83,13 +88,25 @@ class Upstream:
     """the list has another order since then, which is steady again"""
     blind: bool = False
     """every look-up finds nothing"""
+    revocations: str = "allowed"
+    """what the list of the revoked is like: see `tests.simulation.revoked`"""
+    forbidden: Counter[tuple[Process | None, str]] = field(default_factory=Counter)
+    """how often each process was told that an account may not read that"""
 
-    def call(self, account: str, page: int, size: int, identifier: str | None) -> _Under:
+    def call(self, account: str, page: int, size: int, identifier: str | None, *, revoked: bool = False) -> _Under:
         """Put a request on the wire."""
         self.sendings.append(Sent(PROCESS.get(), self.loop.now))
         number = len(self.sendings)
         under = _Under(
-            number, account, page, min(size, self.largest), identifier, self.loop.create_future(), self.loop.now
+            number=number,
+            account=account,
+            page=page,
+            size=min(size, self.largest),
+            identifier=identifier,
+            revoked=revoked,
+            answer=self.loop.create_future(),
+            sent=self.loop.now,
+            process=PROCESS.get(),
         )
         if self.weather.first(BEFORE) is not None:
             if self.dice.random() < 0.5:
@@ -125,6 +142,9 @@ class Upstream:
             self._log(under, 0, None, [])
             return
         back = self._half()
+        if fate is None and under.revoked and self.revocations == "denied":
+            self.loop.outside(back, self._fail, under, Forbidden("Forbidden.RAM"), "Forbidden.RAM")
+            return
         if fate is not None:
             error: CertstreamError = Transient("ServiceUnavailable")
             if fate == "api.garbled":
@@ -138,7 +158,11 @@ class Upstream:
         seen = self.loop.now
         if self.weather.strikes("api.stale"):
             seen -= self.lag * self.dice.random()
-        rows, total = self._content(under, self.populations[under.account].at(seen))
+        listing = self.populations[under.account].at(seen)
+        if under.revoked:
+            rows, total = revoked.page(listing, self.revocations, under.page, under.size, self.dice)
+        else:
+            rows, total = self._content(under, listing)
         self.loop.outside(back, self._answer, under, rows, total, seen)
 
     def _content(self, under: _Under, listing: Listing) -> tuple[list[Shown], int]:
@@ -172,7 +196,7 @@ class Upstream:
             total = max(0, total - int(odd.size * self.dice.random()) + int(odd.size * self.dice.random()))
         return shown, total
 
-    def _answer(self, under: _Under, rows: list[Shown], total: int, seen: float) -> None:
+    def _answer(self, under: _Under, rows: list[Shown], total: int | None, seen: float) -> None:
         delivered = not under.answer.done()
         self._log(under, 200, None, rows if delivered else [], seen=seen, delivered=delivered)
         if delivered:
@@ -183,6 +207,7 @@ class Upstream:
         if under.arrival:
             self._log(under, 400 if code else 0, code, [])
         if not under.answer.done():
+            self.forbidden[under.process, under.account] += isinstance(error, Forbidden)
             under.answer.set_exception(error)
 
     def _log(
@@ -203,7 +228,7 @@ class Upstream:
                 arrival_mono=under.arrival,
                 answered=EPOCH + now,
                 snapshot=EPOCH + (under.arrival if seen is None else seen),
-                action="ListClientCertificate",
+                action="ListRevokeCertificate" if under.revoked else "ListClientCertificate",
                 identifier=under.identifier,
                 user=USER,
                 status=status,
@@ -224,6 +249,12 @@ class SimulatedSource:
     wall: Callable[[], int]
 
     async def list(self, *, page: int, size: int, identifier: str | None = None, anywhere: bool = False) -> Answer:
+        return await self._call(partial(self.upstream.call, self.account, page, size, identifier))
+
+    async def revoked(self, *, page: int, size: int) -> Answer:
+        return await self._call(partial(self.upstream.call, self.account, page, size, None, revoked=True))
+
+    async def _call(self, call: Callable[[], _Under]) -> Answer:
         under: _Under | None = None
         loop = self.upstream.loop
         try:
@@ -232,7 +263,7 @@ class SimulatedSource:
                     await asyncio.sleep(self.upstream.latency * self.upstream.dice.random())
                 self.guard()
                 sent, sent_at = loop.time(), self.wall()
-                under = self.upstream.call(self.account, page, size, identifier)
+                under = call()
                 found, date = await under.answer
         except BaseException as error:
             if under is not None and not isinstance(error, GeneratorExit):

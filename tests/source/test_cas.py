@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from certstream.core.answers import Denied, Garbled, decode
+from certstream.core.answers import Denied, Forbidden, Garbled, decode
 from certstream.core.errors import CertstreamError, Fatal, Rejected, StaleCredentials, Throttled, Transient
 from certstream.ports import Source
 from certstream.source.cas import CasSource
@@ -43,6 +43,38 @@ async def test_a_call_is_a_post_with_its_parameters_in_the_query_and_no_body() -
         assert "content-type" not in headers
         assert head(server.requests[1])[0] == "POST /?CurrentPage=1&ShowSize=20 HTTP/1.1"
         assert headers["x-acs-signature-nonce"] != head(server.requests[1])[1]["x-acs-signature-nonce"]
+
+
+async def test_the_list_of_the_revoked_is_asked_for_like_the_other_of_no_group_and_denied_in_its_own_name() -> None:
+    asked: list[Key] = []
+
+    class Watching:
+        async def current(self) -> Key:
+            return Key(KEY_ID, SECRET, None)
+
+        def refresh(self, refused: Key) -> None:
+            asked.append(refused)
+
+    keys = Watching()
+    async with serving() as server, calling(server.url, resource_group="rg-1", credentials=keys) as source:
+        server.says = answer(pretend(2))
+        got = await source.revoked(page=2, size=50)
+        first, headers = head(server.requests[0])
+        assert first == "POST /?CurrentPage=2&ShowSize=50 HTTP/1.1"
+        assert (headers["x-acs-action"], headers["x-acs-version"]) == ("ListRevokeCertificate", "2020-06-30")
+        assert got.page.total == 1
+        with pytest.raises(Garbled, match="asked for page 7"):
+            await source.revoked(page=7, size=50)
+        server.says = answer({"Code": "NoPermission", "Message": "no"}, status="403 Forbidden")
+        with pytest.raises(Forbidden, match="allow yundun-cert:ListRevokeCertificate in a RAM policy"):
+            await source.revoked(page=1, size=50)
+        assert asked == []  # the key is good for the other list
+        with pytest.raises(Forbidden, match="allow yundun-cert:ListClientCertificate in a RAM policy"):
+            await first_page(source)
+        server.says = answer({"Code": "InvalidSecurityToken.Expired", "Message": "old"}, status="400 Bad")
+        with pytest.raises(StaleCredentials):
+            await source.revoked(page=1, size=50)
+        assert len(asked) == 2
 
 
 def pretend(page: int) -> dict[str, Any]:
@@ -103,7 +135,7 @@ async def test_a_gzipped_answer_is_inflated() -> None:
         (answer(b"", status="302 Found", headers=("Location: /elsewhere",)), Garbled, "redirects to /elsewhere"),
         (answer(b"", status="307 Temporary Redirect", headers=("Location: /elsewhere",)), Garbled, "not followed"),
         (answer({"Code": "Throttling.User"}, headers=("x-acs-retry-after: 2000",)), Throttled, "Throttling.User"),
-        (answer({"Code": "Forbidden.RAM"}, status="403 Forbidden"), Denied, "yundun-cert:ListClientCertificate"),
+        (answer({"Code": "Forbidden.RAM"}, status="403 Forbidden"), Forbidden, "yundun-cert:ListClientCertificate"),
         (answer(b"x" * 5000), Garbled, "answer larger than 4096 bytes"),
         (zipped(b"x" * 5000), Garbled, "answer larger than 4096 bytes"),
         (zipped(b"{}", cut=4), Garbled, "ends too soon"),

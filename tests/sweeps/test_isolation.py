@@ -42,6 +42,9 @@ class _Refusing:
         await asyncio.sleep(0.05)
         raise self.error
 
+    async def revoked(self, **_: Any) -> Answer:
+        raise self.error
+
     async def uid(self) -> str | None:
         return self.user
 
