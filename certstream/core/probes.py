@@ -4,7 +4,7 @@ from __future__ import annotations
 
 QUIET = 600.0
 """Seconds without a change after which an account is quiet."""
-SLOWEST = 1.5
+SLOWEST = 1.25
 """Times `probe_every`: between two probes of a quiet account."""
 
 

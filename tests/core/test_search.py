@@ -280,8 +280,8 @@ def test_pages_of_another_order_are_noticed_without_a_search_too() -> None:
 
 def test_a_quiet_account_is_probed_less_often_and_never_more_often_than_configured() -> None:
     assert interval(1.0, -5.0) == interval(1.0, 0.0) == 1.0
-    assert interval(1.0, QUIET / 2) == 1.25
-    assert interval(5.0, QUIET) == interval(5.0, 1e9) == 5.0 * SLOWEST == 7.5
+    assert interval(1.0, QUIET / 2) == 1.125
+    assert interval(5.0, QUIET) == interval(5.0, 1e9) == 5.0 * SLOWEST == 6.25
 
 
 def test_after_bulk_issues_a_sweep_that_the_list_moved_under_teaches_an_order_that_can_be_searched() -> None:

@@ -296,7 +296,7 @@ def test_probes_are_as_often_as_configured_after_a_change_and_fewer_on_a_quiet_a
     async def story() -> None:
         await asyncio.sleep(1000.0)
         quiet = pages(world, 880.0, 1000.0)
-        assert 75 <= quiet <= 81  # every 1.5 s, and a round trip
+        assert 90 <= quiet <= 97  # every 1.25 s, and a round trip
         at = issue(world)
         await asyncio.sleep(60.0)
         assert [one.kind for one in told_after(world, at)] == ["new"]

@@ -1,4 +1,5 @@
-"""`python -m tests.simulation.mutants [NAME …]`: applies each patch to a copy of the tree and plays seeds on it."""
+"""`python -m tests.simulation.mutants [NAME …]`: applies each patch to a copy of the tree and plays seeds on it, or runs
+the tests of the search (`--in search`)."""
 
 from __future__ import annotations
 
@@ -35,8 +36,23 @@ for one in play_many(first, count, jobs):
     kinds = {"false": one.false, "missed": one.missed, "unseen": one.unseen}
     print(json.dumps([one.seed, [kind for kind, found in kinds.items() if found]]), flush=True)
 """,
+    "search": """
+import json, pytest
+class Told:
+    def __init__(self):
+        self.number = 0
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call":
+            self.number += 1
+            print(json.dumps([self.number, [report.nodeid.rpartition("::")[2]] if report.failed else []]), flush=True)
+tests = ["tests/core/test_search.py", "tests/sweeps/test_searching.py"]
+pytest.main(["-p", "no:terminal", "-p", "no:cacheprovider", *tests], plugins=[Told()])
+""",
 }
-"""Of `make simulate`, and of `make sweeps`."""
+"""Of `make simulate`, of `make sweeps`, and the tests of the search, which are all run once: the seed is a test's number.
+"""
+OWN = ("sweeps", "search")
+"""Hunts with mutants of their own, in a folder of that name; `search` plays no others."""
 
 
 def main() -> int:
@@ -49,7 +65,8 @@ def main() -> int:
     parser.add_argument("--in", dest="hunt", choices=HUNTS, default="histories", help="what is played")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     words = parser.parse_args()
-    patches = sorted([*HERE.glob("*.patch"), *(HERE.glob("sweeps/*.patch") if words.hunt == "sweeps" else ())])
+    patches = sorted(HERE.glob(f"{words.hunt}/*.patch") if words.hunt in OWN else ())
+    patches += [] if words.hunt == "search" else sorted(HERE.glob("*.patch"))
     chosen = [patch for patch in patches if not words.names or patch.stem in words.names]
     print(f"{'mutant':<40}{'found in':>16}{'first seed':>12}{'seconds':>9}  as")
     missed = 0
@@ -73,7 +90,7 @@ def _hunted(patch: Path, words: argparse.Namespace) -> bool:
         played: list[Any] = []
         found: list[Any] = []
         count = words.seeds
-        while len(played) < words.most and not found:
+        while len(played) < words.most and not found and not (played and words.hunt == "search"):
             played += _play(HUNTS[words.hunt], directory, words.first + len(played), count, words.jobs)
             found = [one for one in played if one[1]]
     seconds = time.monotonic() - began
