@@ -1,5 +1,5 @@
-"""`python -m tests.simulation.mutants [NAME …]`: applies each patch to a copy of the tree and plays seeds on it, or runs
-the tests of the search (`--in search`)."""
+"""`python -m tests.simulation.mutants [NAME …]`: applies each patch to a copy of the tree and plays seeds on it, or
+runs the tests of the search (`--in search`)."""
 
 from __future__ import annotations
 
@@ -49,8 +49,7 @@ tests = ["tests/core/test_search.py", "tests/sweeps/test_searching.py"]
 pytest.main(["-p", "no:terminal", "-p", "no:cacheprovider", *tests], plugins=[Told()])
 """,
 }
-"""Of `make simulate`, of `make sweeps`, and the tests of the search, which are all run once: the seed is a test's number.
-"""
+"""Of `make simulate`, of `make sweeps`, and the tests of the search, run once each: the seed is a test's number."""
 OWN = ("sweeps", "search")
 """Hunts with mutants of their own, in a folder of that name; `search` plays no others."""
 
