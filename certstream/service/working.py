@@ -98,14 +98,14 @@ class Working:
 
         thresholds = ledger.settings.thresholds
         await self.writer.do(ledger, adopted)
-        if thresholds != change.settings.thresholds:
-            ledger.schedule(self.clock.wall())
         entry.pace, entry.qps, entry.uid = changed.pace, changed.qps, changed.uid
         entry.claim, entry.unanswered = changed.claim, changed.unanswered
         entry.source = self.calls.source = changed.source
         self.poller.change(change.pace)
         if change.source is not None:
             self.revoked.ask_again()
+        if thresholds != change.settings.thresholds:
+            await expiry.plan_anew(ledger, self.clock)
 
     async def keep_user(self) -> None:
         """Write the user, known only now, into the head."""

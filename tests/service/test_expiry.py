@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import time
 from pathlib import Path
 
+from certstream.core.anchor import Anchor
+from certstream.core.ledger import Ledger, Settings, begin
+from certstream.core.rows import Row, encode
 from certstream.core.times import thresholds
 from certstream.service.clock import Clock
+from certstream.service.expiry import plan_anew
 from tests.service import lies
 from tests.service.together import together
 from tests.service.world import living
@@ -130,3 +136,29 @@ async def test_a_new_end_has_thresholds_of_its_own(tmp_path: Path) -> None:
         await world.event("certificate.changed", one, count=3)
         await world.sweeps()
         assert len(world.told("certificate.expiring", one)) == 2
+
+
+async def test_a_calendar_that_is_made_anew_keeps_nobody_waiting() -> None:
+    now, day = int(time.time()) * 1000, DAY * 1000
+    settings = Settings("prod", "prod", thresholds(["1d"]))
+    ledger = Ledger(settings, Anchor(boot=0.0), head=begin(settings, lineage="0" * 16))
+    for n in range(4000):
+        times = (now, now, now, now, now - day, now + 30 * day + n * 60_000)
+        row = Row(1, b"r", n, b"", b"", *times, None, (), False, True, n, 0, b"image")
+        ledger.inventory.put(f"id{n}", encode(row))
+    ledger.schedule(now)
+    ledger.settings = dataclasses.replace(settings, thresholds=thresholds(["7d"]))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(others())
+    await asyncio.sleep(0)
+    await plan_anew(ledger, Clock())
+    other.cancel()
+    assert turns >= 8
+    assert ledger.calendar.next() == now + 23 * day
