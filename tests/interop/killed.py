@@ -12,7 +12,7 @@ import orjson
 from confluent_kafka import Producer
 
 GIVEN_UP = 7
-TIME = 3000
+TIME = 10_000
 """Milliseconds after which the broker gives the transaction up."""
 
 

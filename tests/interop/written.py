@@ -17,10 +17,10 @@ BROKER = "127.0.0.1:9092"
 def prepared() -> Callable[[str, str], list[Reader]]:
     """What `programs.prepared` gives, of the commands. What they need beside kcat they fetch."""
     kcat()
-    return _readers
+    return readers
 
 
-def _readers(bootstrap: str, topic: str) -> list[Reader]:
+def readers(bootstrap: str, topic: str) -> list[Reader]:
     """Only the broker's address is another. `python` is one that has what the examples read with."""
     export = f'export PATH="{Path(sys.executable).parent}:$PATH" PYTHONPATH="{EXAMPLES.parent}"'
     found = []

@@ -11,7 +11,7 @@ import pytest
 from certstream.core.wire import EVENTS, STATE, Put
 from certstream.ports import Opened
 from tests.journal.places import Place
-from tests.journal.reading import opened, values
+from tests.journal.reading import Memory, opened, values
 
 
 async def test_restoring_gives_the_last_value_of_each_key_and_none_that_was_deleted(place: Place) -> None:
@@ -24,6 +24,24 @@ async def test_restoring_gives_the_last_value_of_each_key_and_none_that_was_dele
     _, memory = await opened(journal)
     assert memory == {b"%d" % n: (b"old" if n % 2 else b"new") for n in range(2500) if n % 5}
     assert not [key for key, _ in memory.calls if key.startswith(b"~")]
+    await journal.close()
+
+
+async def test_reading_again_gives_what_was_restored_and_what_was_committed_since(place: Place) -> None:
+    before = place.journal()
+    shard, _ = await opened(before)
+    await shard.commit([Put(STATE, b"%d" % n, b"old") for n in range(1500)])
+    await before.close()
+    journal = place.journal()
+    shard, memory = await opened(journal)
+    await shard.commit([Put(STATE, b"%d" % n, None if n % 5 else b"new") for n in range(0, 1500, 2)])
+    for _ in range(2):
+        again = Memory()
+        await shard.reread(again)
+        assert again == {b"%d" % n: (b"old" if n % 2 else b"new") for n in range(1500) if n % 2 or not n % 5}
+        assert not [key for key, _ in again.calls if key.startswith(b"~")]
+        await shard.verify()
+    assert len(memory.calls) == 1500, "what was restored is told to nobody twice"
     await journal.close()
 
 
