@@ -36,6 +36,7 @@ def world_of(*, certificates: int = 400, sweep_every: float = 3000.0, faults: tu
         page_size=10,
         sweep_every=sweep_every,
         probe_every=1.0,
+        revocations=False,  # what these tests count is about one list
         staleness=2.0,
     )
     return World(seed=1, certificates=certificates, order="identifier", account=account, faults=faults, limit=20_000.0)
