@@ -14,7 +14,10 @@ import msgspec
 
 from certstream.core.answers import Slice
 from certstream.core.normal import identifier_of
-from certstream.core.rows import RAW, Row, decode_row, encode
+from certstream.core.rows import RAW, Row, decode_row, decode_rows, encode
+
+STEP = 1000
+"""Rows of one step of what goes through all of them: 1 to 3 ms, between which others have their turn."""
 
 
 def own_size(value: bytes) -> bytes:
@@ -95,6 +98,10 @@ class Inventory:
     def row(self, number: int) -> Row:
         """A row by its number."""
         return decode_row(self._values[number])
+
+    def rows(self, first: int, last: int) -> list[Row]:
+        """The rows `first` to `last` (exclusive)."""
+        return decode_rows(self._values[first:last])
 
     def put(self, identifier: str, value: bytes) -> int:
         """Replace or add a row, given in its encoded form (`own_size`, where an encoder made it); its number."""

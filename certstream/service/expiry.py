@@ -9,6 +9,7 @@ from certstream.core.account import tick
 from certstream.core.draft import Draft
 from certstream.core.ledger import Ledger
 from certstream.service.clock import Clock
+from certstream.service.tasks import in_turns
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
@@ -28,7 +29,7 @@ async def keep(ledger: Ledger, writer: Writer, clock: Clock) -> None:
     while True:
         if ahead - _ahead(clock) > SET_BACK:
             # What was entered by the clock as it was then would come late, or, passed over, never.
-            ledger.schedule(clock.wall())
+            await in_turns(ledger.schedule(clock.wall()))
             ahead = _ahead(clock)
         ahead = max(ahead, _ahead(clock))
         due = ledger.calendar.next()

@@ -23,6 +23,7 @@ from certstream.service.observing import Observer
 from certstream.service.opening import Entry, same_user
 from certstream.service.poller import Pace, Poller
 from certstream.service.sampling import Sampling
+from certstream.service.tasks import in_turns
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
@@ -95,7 +96,7 @@ class Working:
         thresholds = ledger.settings.thresholds
         await self.writer.do(ledger, adopted)
         if thresholds != change.settings.thresholds:
-            ledger.schedule(self.clock.wall())
+            await in_turns(ledger.schedule(self.clock.wall()))
         entry.pace, entry.qps, entry.uid = changed.pace, changed.qps, changed.uid
         entry.claim, entry.unanswered = changed.claim, changed.unanswered
         entry.source = self.calls.source = changed.source

@@ -15,10 +15,11 @@ from certstream.core import account
 from certstream.core.anchor import Anchor
 from certstream.core.errors import Fatal
 from certstream.core.ledger import Ledger, Settings
+from certstream.core.restored import check
 from certstream.core.rows import FORM, decode_head, decode_row, encode, unpack
 from certstream.core.sharding import murmur2, shard_of
 from certstream.core.times import thresholds
-from tests.core.world import DAY, START, World, kind_of, record, watching
+from tests.core.world import DAY, START, World, at_once, kind_of, record, watching
 from tests.schemas.validate import problems_of
 
 
@@ -107,8 +108,8 @@ def ledger() -> Ledger:
 
 def restore(key: bytes, value: bytes) -> None:
     found = ledger()
-    found.restore(key, value, now=0.0, wall=0)
-    found.check(now=0.0, wall=0)
+    found.restore(key, value)
+    at_once(check(found, now=0.0, wall=0))
 
 
 @settings(max_examples=200, deadline=None)
@@ -142,8 +143,8 @@ def test_a_tombstone_in_a_history_that_goes_on_is_fatal(key: bytes, later: bool)
 
     def read() -> None:
         for one, value in rows:
-            found.restore(one, value, now=0.0, wall=0)
-        found.check(now=0.0, wall=0)
+            found.restore(one, value)
+        at_once(check(found, now=0.0, wall=0))
 
     with pytest.raises(Fatal, match="tombstone"):
         read()
@@ -243,7 +244,7 @@ def test_the_newest_event_before_the_start_bounds_the_clock_not_what_this_proces
     assert restored.newest == restored.head.time
     world.skew = 1000 * DAY
     world.page(record("a", Days=1))
-    world.ledger.schedule(world.wall)
+    at_once(world.ledger.schedule(world.wall))
     assert world.ledger.newest == START
 
 

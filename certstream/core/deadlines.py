@@ -1,0 +1,85 @@
+"""What decides when each row is due, as columns: a million rows are entered into a calendar in less than a second.
+
+24 bytes a row. What the columns cannot say (a threshold that passed and was not told: did it count then?) they leave
+to the row itself, so that `core.expiry` alone decides; and they may say a moment too early, which costs a look.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+from certstream.core.calendar import LAST
+from certstream.core.rows import Row
+from certstream.core.times import Threshold
+
+_NEVER = 2.0**60
+_NONE = 2.0**53
+"""More than any time before notAfter, in milliseconds."""
+
+
+class Deadlines:
+    """Per row, milliseconds: notAfter, the lifetime, and how long before notAfter the last that was told lies."""
+
+    def __init__(self) -> None:
+        self._ends, self._lifetimes, self._told = array("d"), array("d"), array("d")
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def note(self, number: int, row: Row) -> None:
+        """Row `number`, one that is known or the next, is like this now."""
+        if number == len(self._ends):
+            self.extend((row,))
+        else:
+            self._ends[number], self._lifetimes[number], self._told[number] = _columns(row)
+
+    def extend(self, rows: Iterable[Row]) -> None:
+        """The next rows."""
+        for row in rows:
+            end, lifetime, told = _columns(row)
+            self._ends.append(end)
+            self._lifetimes.append(lifetime)
+            self._told.append(told)
+
+    def due(self, first: int, last: int, thresholds: Sequence[Threshold], now: int) -> tuple[list[int], list[int]]:
+        """When the rows `first` to `last` (exclusive) are due after `now` (Unix milliseconds): the second, rounded up,
+        0 for never; and the numbers of those that must be looked into."""
+        spans = sorted([0.0, *(float(one.duration) for one in thresholds if one.duration is not None)])
+        parts = sorted([0.0, *(one.part for one in thresholds if one.part is not None)])
+        span, part = spans[-1], parts[-1]
+        ends, lifetimes = self._ends[first:last], self._lifetimes[first:last]
+        # Parts are not rounded to a millisecond here: three quarters of one earlier is never later than they are.
+        seconds = [
+            int((end - widest - 0.75) * 0.001) + 1
+            if end - now > (widest := span if span > (wide := part * lifetime) else wide)
+            else 0  # something has passed already
+            for end, lifetime in zip(ends, lifetimes, strict=True)
+        ]
+        if max(seconds, default=0) > LAST:
+            seconds = [0 if end == _NEVER else min(second, LAST) for second, end in zip(seconds, ends, strict=True)]
+        unsure: list[int] = []
+        for at, second in enumerate(seconds):
+            if not second and ends[at] != _NEVER:
+                end, lifetime = ends[at], lifetimes[at]
+                left = end - now
+                span_at, part_at = bisect_left(spans, left), bisect_left(parts, left / lifetime)
+                passed = min(
+                    spans[span_at] if span_at < len(spans) else _NEVER,
+                    round(parts[part_at] * lifetime) if part_at < len(parts) else _NEVER,
+                )
+                if passed < self._told[first + at] and passed < lifetime:
+                    unsure.append(first + at)
+                else:
+                    following = max(spans[span_at - 1], parts[part_at - 1] * lifetime)
+                    seconds[at] = int((end - following - 0.75) * 0.001) + 1
+        return seconds, unsure
+
+
+def _columns(row: Row) -> tuple[float, float, float]:
+    end, begin, told = row.not_after, row.not_before, row.told
+    if end is None or row.revoked or row.gone or (told is not None and told.expired):
+        return _NEVER, 1.0, _NONE
+    lifetime = _NEVER if begin is None else max(end - begin, 1)
+    return end, lifetime, _NONE if told is None or told.threshold is None else told.threshold
