@@ -25,7 +25,7 @@ from certstream.service.budget import permitted
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import Entry, Ownership
-from certstream.service.poller import Pace
+from certstream.service.probing import Pace
 from certstream.service.registration import Registration
 from certstream.service.supervisor import Supervisor
 from certstream.source.cas import CasSource

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from certstream.core import deletion
@@ -26,7 +24,9 @@ from certstream.service.gaps import Gaps
 from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import FOREIGN, Observer
+from certstream.service.probing import Pace, Probing
 from certstream.service.sampling import Sampling
+from certstream.service.searching import Searching
 
 log = logging.getLogger("certstream")
 
@@ -43,15 +43,6 @@ DENIED_PAUSE = 60.0
 """Seconds between tries of an account that may not call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often: `sweep_every` from one sweep's begin to the next, `probe_every` between probes; seconds."""
-
-    page_size: int
-    sweep_every: float
-    probe_every: float
-
-
 class Poller:
     """Polls one account for as long as it is let."""
 
@@ -63,15 +54,17 @@ class Poller:
         look_ups: LookUps,
         confirming: Confirming,
         sampling: Sampling,
+        searching: Searching,
+        probing: Probing,
         clock: Clock,
         metrics: Metrics,
         pace: Pace,
     ) -> None:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
-        self._sampling, self._clock, self._metrics, self._pace = sampling, clock, metrics, pace
+        self._sampling, self._searching, self._probing = sampling, searching, probing
+        self._clock, self._metrics, self._configured = clock, metrics, pace.page_size
         self._size = self._asked = pace.page_size
-        self._changed = asyncio.Event()
         self._forward = True
         self._shortfall: int | None = None
         self._together: Together | None = None
@@ -81,10 +74,14 @@ class Poller:
 
     def change(self, pace: Pace) -> None:
         """Go on at another pace from now on; a sweep under way keeps its page size. Whoever rests looks again."""
-        if pace.page_size != self._pace.page_size:
-            self._size = pace.page_size
-        self._pace = pace
-        self._changed.set()
+        if pace.page_size != self._configured:
+            self._size = self._configured = pace.page_size
+        self._probing.change(pace)
+
+    @property
+    def note(self) -> str | None:
+        """What is odd about the account's list, for people; None where nothing is."""
+        return self.gaps.note or self._searching.note
 
     async def run(self) -> None:
         """Sweep, pause, sweep. An account that may not call rests, and tries again."""
@@ -98,7 +95,7 @@ class Poller:
                 log.exception("account.failed", extra={"account": self.ledger.name})
                 self._calls.denied = f"internal error, please report it: {errors.exceptions[0]!r}"[:400]
             _end_if_cancelled()
-            await self._rest(DENIED_PAUSE)
+            await self._probing.rest(DENIED_PAUSE)
 
     async def _watch(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -106,6 +103,7 @@ class Poller:
             tasks.create_task(self._look_ups.run())
             tasks.create_task(self._confirming.run())
             tasks.create_task(self._sampling.run())
+            tasks.create_task(self._searching.run())
 
     async def once(self) -> bool:
         """One complete sweep (of three tries), the look-ups that it asks for included; whether there was one."""
@@ -139,7 +137,8 @@ class Poller:
             began = self._clock.monotonic()
             verdict = await self.sweep()
             if verdict.why != PAGE_SIZE_CHANGED:
-                await self._pause(began, SOON if not verdict.complete else float("inf"))
+                most = SOON if not verdict.complete else float("inf")
+                await self._probing.pause(began, most=most, size=self._size)
 
     async def sweep(self) -> Verdict:
         """One sweep: observe every page as it arrives; then look up what a complete sweep did not see."""
@@ -152,6 +151,7 @@ class Poller:
             for _ in range(READERS):
                 readers.create_task(self._read_on(sweep))
         verdict = await self._judge(sweep, began)
+        self._searching.swept(verdict, began)
         if verdict.complete:
             self._together = None
             await self._conclude(sweep, began, began_at, suspicion)
@@ -179,8 +179,10 @@ class Poller:
             self.gaps.failed(number, error)
             return
         self.gaps.read(number)
+        asked = sweep.size
         sweep.answered(number, answer.page)
         sweep.mark(number, observed, self.ledger.inventory)
+        self._searching.saw(number, asked, answer, observed, sweep=True)
         self._progress(sweep)
 
     def _progress(self, sweep: Sweep) -> None:
@@ -252,31 +254,6 @@ class Poller:
             for one in self.ledger.inventory.unseen(sweep.seen)
             if one not in gone and ((fact := facts.get(one)) is None or fact.received < began)
         ]
-
-    async def _pause(self, began: float, most: float) -> None:
-        """Until the sweep after the one that began then is due, `most` seconds after it at the latest, or a probe says
-        that the list has moved."""
-        while (remaining := began + min(self._pace.sweep_every, most) - self._clock.monotonic()) > 0:
-            await self._rest(min(remaining, self._pace.probe_every))
-            if began + min(self._pace.sweep_every, most) > self._clock.monotonic() and await self._moved():
-                return
-
-    async def _rest(self, seconds: float) -> None:
-        """Do nothing for a while; a change of the configuration ends it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        self._changed.clear()
-
-    async def _moved(self) -> bool:
-        """Probe: read page 1, observe it, and see whether `TotalCount` is another than before."""
-        before = self._calls.total
-        try:
-            answer = await self._calls.ask(Urgency.PROBE, page=1, size=self._size)
-            await self._observer.observe(answer)
-        except Transient:
-            return False
-        return answer.page.total != before
 
 
 def _end_if_cancelled() -> None:

@@ -21,8 +21,10 @@ from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import Observer
 from certstream.service.opening import Entry, same_user
-from certstream.service.poller import Pace, Poller
+from certstream.service.poller import Poller
+from certstream.service.probing import Pace, Probing
 from certstream.service.sampling import Sampling
+from certstream.service.searching import Searching
 from certstream.service.tasks import in_turns
 from certstream.service.writer import Writer
 
@@ -137,12 +139,17 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
     observer = Observer(ledger=ledger, calls=calls, writer=writer, doubts=doubts, clock=clock, metrics=metrics)
     look_ups = LookUps(calls=calls, observer=observer, doubts=doubts, clock=clock)
     confirming = Confirming(calls=calls, observer=observer, clock=clock)
+    searching = Searching(
+        calls=calls, observer=observer, look_ups=look_ups, clock=clock, metrics=metrics, size=entry.pace.page_size
+    )
     poller = Poller(
         calls=calls,
         observer=observer,
         look_ups=look_ups,
         confirming=confirming,
         sampling=Sampling(calls=calls, observer=observer, clock=clock),
+        searching=searching,
+        probing=Probing(calls=calls, observer=observer, searching=searching, clock=clock, pace=entry.pace),
         clock=clock,
         metrics=metrics,
         pace=entry.pace,

@@ -18,7 +18,7 @@ from certstream.core.wire import ACCOUNTS, Put
 from certstream.journal.sqlite import SqliteJournal
 from certstream.service.clock import Clock
 from certstream.service.opening import Entry, Memory, Ownership, open_shard
-from certstream.service.poller import Pace
+from certstream.service.probing import Pace
 
 
 def entry(clock: Clock) -> Entry:
