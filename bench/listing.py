@@ -17,7 +17,7 @@ from aiohttp import web
 
 from bench.journal.records import ACCOUNT, DAY_MS, ledger, observed
 from bench.pages import SIZE, generate
-from certstream.core.answers import Slice, decode
+from certstream.core.answers import decode
 from certstream.core.events import key_of
 from certstream.core.ledger import begin
 from certstream.core.rows import encode
@@ -28,12 +28,12 @@ REAL = 2_000
 
 
 class Listing:
-    """`count` certificates, and what the journal holds of them once they were seen."""
+    """`count` certificates made of these records, and what the journal holds of them once they were seen."""
 
-    def __init__(self, count: int, records: Sequence[Slice]) -> None:
+    def __init__(self, count: int, records: Sequence[bytes]) -> None:
         self.count = count
         self._records = records
-        self._parts = [_apart(bytes(record)) for record in records]
+        self._parts = [_apart(record) for record in records]
 
     def identifier(self, number: int) -> str:
         """32 hexadecimal digits."""
@@ -51,10 +51,6 @@ class Listing:
         return b'{"CertificateList":[%b],"CurrentPage":%d,"ShowSize":%d,"TotalCount":%d,"RequestId":"1"}' % (
             records, number, SIZE, self.count,
         )  # fmt: skip
-
-    def keep(self, path: Path) -> None:
-        """For another process."""
-        path.write_bytes(msgspec.msgpack.encode([bytes(record) for record in self._records]))
 
     def pages(self) -> range:
         """Their numbers."""
@@ -90,10 +86,16 @@ class Listing:
         yield Put(STATE, key_of(ACCOUNT), encode(head))
 
 
-def real(count: int = REAL) -> list[Slice]:
-    """Records as the service shows them."""
+def keep(path: Path, count: int = REAL) -> None:
+    """Write so many records, as the service shows them, to a file."""
     bodies = enumerate(generate(count), 1)
-    return [record for number, body in bodies for record in decode(200, {}, body, page=number).records]
+    found = [bytes(record) for number, body in bodies for record in decode(200, {}, body, page=number).records]
+    path.write_bytes(msgspec.msgpack.encode(found))
+
+
+def kept(path: Path) -> list[bytes]:
+    """Records of a file."""
+    return msgspec.msgpack.decode(path.read_bytes(), type=list[bytes])
 
 
 def _apart(record: bytes) -> tuple[bytes, bytes]:
@@ -115,6 +117,4 @@ async def serve(listing: Listing) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(
-        serve(Listing(int(sys.argv[1]), msgspec.msgpack.decode(Path(sys.argv[2]).read_bytes(), type=list[bytes])))
-    )
+    asyncio.run(serve(Listing(int(sys.argv[1]), kept(Path(sys.argv[2])))))

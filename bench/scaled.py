@@ -1,5 +1,5 @@
-"""One process of `scale`: `python -m bench.scaled COUNT` restores an account of so many certificates and sweeps it, and
-writes a line of JSON: what it has measured.
+"""One process of `scale`: `python -m bench.scaled COUNT FILE` restores an account of so many certificates, made of the
+records in a file, and sweeps it; it writes a line of JSON: what it has measured.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import asyncio
 import gc
 import heapq
 import sys
-import tempfile
 import time
 from asyncio.subprocess import PIPE
 from collections.abc import Iterable, Iterator
@@ -18,7 +17,7 @@ import orjson
 
 from bench.contender import resident
 from bench.journal.records import ledger
-from bench.listing import Listing, real
+from bench.listing import Listing, kept
 from bench.pages import SIZE
 from certstream.core.answers import Answer, decode
 from certstream.core.draft import Draft
@@ -39,13 +38,13 @@ CLOCK = Clock()
 
 
 def stepped(steps: Iterable[None]) -> tuple[float, float]:
-    """Seconds in all, and of the longest step."""
-    began = before = time.perf_counter()
+    """CPU seconds in all, and of the longest step."""
+    began = before = time.thread_time()
     longest = 0.0
     for _ in steps:
-        now = time.perf_counter()
+        now = time.thread_time()
         longest, before = max(longest, now - before), now
-    return before - began, longest
+    return time.thread_time() - began, max(longest, time.thread_time() - before)
 
 
 def restored(listing: Listing, *texts: str) -> tuple[Ledger, dict[str, float]]:
@@ -58,11 +57,11 @@ def restored(listing: Listing, *texts: str) -> tuple[Ledger, dict[str, float]]:
     found["check"], found["check step"] = stepped(check(account, now=CLOCK.monotonic(), wall=CLOCK.wall()))
     found["built"], found["built step"] = stepped(account.schedule(CLOCK.wall()))
     account.calendar.next()
-    began = time.perf_counter()
+    began = time.thread_time()
     for _ in range(10_000):
         due = account.calendar.next()
         assert due is None or due > CLOCK.wall()
-    found["tick"] = (time.perf_counter() - began) / 10_000
+    found["tick"] = (time.thread_time() - began) / 10_000
     return account, found
 
 
@@ -72,7 +71,7 @@ def naive(account: Ledger) -> dict[str, float]:
     dates = [
         (row.not_before or 0, row.not_after) for _, _, row in account.inventory.live() if row.not_after is not None
     ]
-    began = time.perf_counter()
+    began = time.thread_time()
     entries = []
     for number, (begin, end) in enumerate(dates):
         moments = [end, *(end - span for span in _spans(begin, end, account.settings.thresholds))]
@@ -80,10 +79,10 @@ def naive(account: Ledger) -> dict[str, float]:
         if due is not None:
             entries.append((due, number))
     heapq.heapify(entries)
-    built = time.perf_counter() - began
-    began = time.perf_counter()
+    built = time.thread_time() - began
+    began = time.thread_time()
     assert not [number for due, number in entries if due <= now]
-    return {"heap": built, "scan": time.perf_counter() - began}
+    return {"heap": built, "scan": time.thread_time() - began}
 
 
 def _spans(begin: int, end: int, thresholds: Iterable[Threshold]) -> Iterator[int]:
@@ -123,12 +122,10 @@ def swept(account: Ledger, listing: Listing) -> float:
 
 async def asked(account: Ledger, listing: Listing) -> tuple[float, float]:
     """CPU seconds of a sweep over HTTP, with the real client, as fast as it goes; and of one call at ten a second."""
-    with tempfile.NamedTemporaryFile() as file:
-        listing.keep(Path(file.name))
-        words = [sys.executable, "-m", "bench.listing", str(listing.count), file.name]
-        server = await asyncio.create_subprocess_exec(*words, stdin=PIPE, stdout=PIPE)
-        assert server.stdout is not None
-        port = int(await server.stdout.readline())
+    words = [sys.executable, "-m", "bench.listing", str(listing.count), sys.argv[2]]
+    server = await asyncio.create_subprocess_exec(*words, stdin=PIPE, stdout=PIPE)
+    assert server.stdout is not None
+    port = int(await server.stdout.readline())
     source = CasSource(endpoint=f"http://127.0.0.1:{port}", credentials=static("LTAIbench", "benchSecret"))
     try:
         await source.list(page=1, size=SIZE)
@@ -149,7 +146,7 @@ async def asked(account: Ledger, listing: Listing) -> tuple[float, float]:
 
 def main() -> None:
     count = int(sys.argv[1])
-    records = real()
+    records = kept(Path(sys.argv[2]))
     small = Listing(1_000, records[:1_000])
     trial, _ = restored(small)  # loads and warms everything, and is thrown away: what stays is the empty process
     swept(trial, small)
