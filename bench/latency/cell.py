@@ -28,7 +28,8 @@ PAGE = 100
 SMALL = 1_000
 """Certificates of an account that is played in many short histories."""
 TAIL = 60.0
-"""Seconds for which the last changes are waited for."""
+"""Seconds after the last change, and two sweeps, until which changes are waited for: sweeps alternate, and what only they
+show (a revocation) may lie where the last one has just been."""
 KINDS = ("new", "deleted", "revoked")
 NEVER = math.inf
 
@@ -157,17 +158,18 @@ async def _change(world: World, rate: float, pauses: Pauses, events: int, path: 
     while sum(kind != "revoked" for kind, _ in world.changed) < events:
         await asyncio.sleep(dice.expovariate(rate))
         world.happen()
-    ended = world.loop.now
-    await asyncio.sleep(TAIL)
+    sweep = -(-len(world.list) // PAGE) * (SECOND + TRIP) / 10
+    end = world.loop.now + TAIL + 2 * max(sweep, pauses.sweep_every)
+    while world.loop.now < end and not world.changed.keys() <= world.told.keys():
+        await asyncio.sleep(1.0)
     found = {kind: list[float | None]() for kind in KINDS}
     naive = {kind: list[float | None]() for kind in KINDS}
-    sweep = -(-len(world.list) // PAGE) * (SECOND + TRIP) / 10
     for (kind, one), at in world.changed.items():
         told = world.told.get((kind, one))
         found[kind].append(None if told is None else round(told - at, 3))
         naive[kind].append(round(_naive(kind, world.order, sweep, dice), 3))
     cell = Cell(
-        certificates, world.order, rate, pauses, found, naive, world.calls - before, round(ended - began + TAIL, 1)
+        certificates, world.order, rate, pauses, found, naive, world.calls - before, round(world.loop.now - began, 1)
     )
     with path.open("ab") as file:
         file.write(msgspec.json.encode(cell) + b"\n")
