@@ -200,6 +200,46 @@ def test_the_calendar_is_rebuilt_after_a_restart() -> None:
     assert world.tick(days=11) == ["expiring"]
 
 
+@pytest.mark.parametrize("steps", range(5))
+def test_what_changes_while_the_calendar_is_built_anew_is_told_in_time(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certstream.core.ledger.STEP", 1)
+    far = {name: record(name, AfterDate=START + 200 * DAY) for name in "abcd"}
+    world = watching(*far.values(), record("e", AfterDate=START + 31 * DAY + 5_000))
+    building = world.ledger.schedule(world.wall)
+    for _ in range(steps):
+        next(building)
+    sooner = {name: record(name, AfterDate=START + 40 * DAY) for name in "abcd"}
+    world.page(*sooner.values(), record("f", AfterDate=START + 41 * DAY))
+    world.delete("b")
+    assert world.tick(days=1) == ["expiring"], "what the calendar before says is told meanwhile"
+    at_once(building)
+    assert world.tick(days=8) == []
+    assert world.tick(days=2.5) == ["expiring"] * 4
+    assert [event["subject"] for event in world.events[-4:]] == ["a", "c", "d", "f"]
+
+
+def test_a_calendar_that_is_built_anew_twice_is_the_newest() -> None:
+    world = watching(record("a", AfterDate=START + 40 * DAY), texts=("1d",))
+    older = world.ledger.schedule(world.wall)
+    next(older)
+    world.configure("30d", "1d")
+    assert world.tick() == []
+    at_once(older)  # of the thresholds before
+    assert world.tick(days=11) == ["expiring"]
+
+
+def test_what_was_restored_is_looked_into_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("certstream.core.restored.STEP", 2)
+    world = watching(*(record(name) for name in "abcde"))
+    restored = ledger()
+    for key, value in world.topics["state"].items():
+        restored.restore(key, value)
+    assert len(list(check(restored, now=0.0, wall=world.wall))) == 3
+    assert restored.live() == 5
+
+
 # --- The clock --------------------------------------------------------------------------------------------------------
 
 
