@@ -109,6 +109,7 @@ def build_claim(account: Account, locks: Locks | None) -> Claim:
     """An account's claim to its user's calls; the credentials that its source is to use."""
     return Claim(
         build_credentials(account),
+        budget=account.budget,
         endpoint=account.endpoint,
         role=account.credentials.role_arn or None,
         uid=account.uid or None,

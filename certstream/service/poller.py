@@ -151,7 +151,7 @@ class Poller:
             for _ in range(READERS):
                 readers.create_task(self._read_on(sweep))
         verdict = await self._judge(sweep, began)
-        self._searching.swept(verdict, began)
+        self._searching.swept(verdict, began, moved=sweep.moved(self.ledger.moves))
         if verdict.complete:
             self._together = None
             await self._conclude(sweep, began, began_at, suspicion)

@@ -15,7 +15,7 @@ from certstream.service.clock import Clock
 from certstream.service.observing import Observer
 from certstream.service.searching import Searching
 
-FIRST = 2.0
+FIRST = 10.0
 """Seconds without another sweep before its time, after one that found nothing; twice as long after each further one, up
 to `sweep_every`."""
 

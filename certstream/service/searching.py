@@ -51,6 +51,8 @@ class Searching:
         self._quiet.set()
         self._fruitless = 0
         self._rest_until = 0.0
+        self._bulk_at = float("inf")
+        """when there was too much to search for, until a sweep has learnt the order again; monotonic"""
         self.note: str | None = None
         """why nothing is searched for, where it was; None where all is well"""
         metrics.order_known.labels(self._ledger.name).set(0)
@@ -73,21 +75,33 @@ class Searching:
             self._moved.set()
             self._quiet.clear()
 
-    def swept(self, verdict: Verdict, began: float) -> None:
-        """A sweep ended that began then, monotonic: its order is learnt where none is known."""
+    def swept(self, verdict: Verdict, began: float, *, moved: bool) -> None:
+        """A sweep ended that began then, monotonic, and while which the list `moved` or not. Its order is learnt where
+        none is known, or where the one that is does not explain TotalCount."""
         pages, self._pages = self._pages, {}
         if verdict.why == UNSTEADY:
             self._search.forget()
             self._unsteady()
-        elif verdict.complete and self._search.ready:
-            self._search.swept()
-            self.note = None
         elif verdict.complete and self._calls.total is not None and len(pages) == max(pages, default=0):
-            self._search.learn(learnt(pages[number] for number in sorted(pages)), self._calls.total)
-            self._metrics.order_known.labels(self._ledger.name).set(1)
-            self._fruitless, self._rest_until = 0, 0.0
+            if self._search.ready:
+                self.note = None
+            if self._wrong(began, moved=moved):
+                rows = learnt(pages[number] for number in sorted(pages))
+                self._search.learn(rows, self._calls.total, moved=moved)
+                self._bulk_at = float("inf")
+                self._metrics.order_known.labels(self._ledger.name).set(1)
         if verdict.complete:  # what was missing before it has been on one of its pages, or is nominated
             self._missing = {one: answer for one, answer in self._missing.items() if answer.sent >= began}
+
+    def _wrong(self, began: float, *, moved: bool) -> bool:
+        """Whether a complete sweep that began then knows the order better: the list was still and counts otherwise, or
+        so much had changed that it was not searched for."""
+        if not self._search.ready:
+            self._fruitless, self._rest_until = 0, 0.0
+            return True
+        if not self._quiet.is_set():
+            return False
+        return (self._search.wanted and not moved) or self._bulk_at < began
 
     async def located(self) -> bool:
         """When no search runs any more: whether it is known where the list moved."""
@@ -135,6 +149,8 @@ class Searching:
         else:
             self._rest_until = self._clock.monotonic() + min(FIRST * 2.0 ** min(self._fruitless, 10), LONGEST)
             self._fruitless += 1
+        if outcome is Outcome.BULK:
+            self._bulk_at = self._clock.monotonic()
         if outcome is Outcome.UNSTEADY:
             self._unsteady()
 

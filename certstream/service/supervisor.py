@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from certstream.core.errors import CertstreamError
+from certstream.core.pacing import SECOND
 from certstream.core.sharding import shard_of
-from certstream.ports import Journal
+from certstream.ports import Claim, Journal, Source
 from certstream.service import expiry, users
 from certstream.service.clock import Clock
 from certstream.service.confirming import NothingToConfirm
-from certstream.service.forgetting import Watched, forget, shard_with
+from certstream.service.forgetting import Watched, forget, refuse_beside, shard_with
 from certstream.service.group import FINISH, Group, open_group
 from certstream.service.metrics import Metrics
 from certstream.service.opening import (
@@ -136,6 +137,7 @@ class Supervisor:
             users.settle(self.entries)
             if (taken := self._group_of(entry)) is not None:
                 taken.dismiss(entry)
+            users.leave(entry.claim, self.entries, self.clock.boot())
             await entry.source.close()
             raise
         self._unknown += unknown
@@ -144,7 +146,7 @@ class Supervisor:
     async def change(self, account: str, change: Change) -> None:
         """Go on with an account under another configuration. Raises Fatal, and changes nothing, where it cannot be."""
         running = self._running[account]
-        entry, before = running.entry, running.entry.source
+        entry, before, claim = running.entry, running.entry.source, running.entry.claim
         try:
             changed = change.of(entry)
             running.refuse_another(change, changed)
@@ -153,14 +155,19 @@ class Supervisor:
         except BaseException:
             users.settle(self.entries)
             if change.source is not None:
+                users.leave(change.claim, self.entries, self.clock.boot())
                 await change.source.close()
             raise
         self._unknown += [entry for _ in unknown if entry not in self._unknown]
         if change.source is not None and self._work is not None:
-            self._work.create_task(retire(before))
+            self._work.create_task(self._retire(before, claim))
         if (group := self._group_of(running.entry)) is not None:
             group.pace(change.settings.budget)
         log.info("account.changed", extra={"account": account})
+
+    async def _retire(self, before: Source, claim: Claim | None) -> None:
+        await retire(before)
+        users.leave(claim, self.entries, self.clock.boot() + SECOND)
 
     async def remove(self, account: str) -> None:
         """Stop with an account; its history stays as it is, and its slots come back to its budget."""
@@ -170,15 +177,16 @@ class Supervisor:
         self.entries.remove(running.entry)
         users.settle(self.entries)
         if (group := self._group_of(running.entry)) is not None:
-            group.dismiss(running.entry)
+            await group.part(running.entry)
         await running.entry.source.close()
+        users.leave(running.entry.claim, self.entries, self.clock.boot() + SECOND)
         self.metrics.forget(account)
         log.info("account.removed", extra={"account": account})
 
     async def forget(self, account: str, by: str, why: str) -> int:
         """End the history of an account that is not watched any more; gives how many certificates it had.
 
-        Raises Watched, Unknown; Fatal for a history that is torn.
+        Raises Watched, Unknown; Held where another process has its shard; Fatal for a history that is torn.
         """
         async with self.turn:
             if self.entry(account) is not None:
@@ -187,6 +195,7 @@ class Supervisor:
                 raise Watched(f"the service is still starting: {self._step}")
             number = await shard_with(self.journal, account)
             if (group := self._groups.get(number)) is None:
+                await refuse_beside(self.journal, number)
                 self._write(group := await self._own(number, []))
             return await forget(group, account, by, why)
 

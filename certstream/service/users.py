@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from certstream.ports import Claim
 from certstream.service.budget import Budget
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ def claim(entries: Iterable[Entry]) -> None:
     for entry in entries:
         if entry.claim is not None:
             entry.claim.left()
+
+
+def leave(claim: Claim | None, entries: Iterable[Entry], free_at: float) -> None:
+    """Other processes on this host may make the calls of a user whom none of `entries` is any more. `free_at`:
+    boot-time seconds from which no call of before counts."""
+    if claim is not None:
+        claim.leave({name for entry in entries if entry.claim is not None for name in entry.claim.names}, free_at)
 
 
 def settle(entries: Sequence[Entry]) -> None:

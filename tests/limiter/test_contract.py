@@ -14,11 +14,23 @@ from certstream.limiter.redis import FRESH, LimiterAway, RedisSlots
 from certstream.ports import Stale
 from tests.limiter import contract
 from tests.limiter.contract import InProcess, InRedis, Limiting, all_free
-from tests.limiter.four import UID, step_clock
+from tests.limiter.four import UID
 from tests.real.redis import RedisServer, known
 
 Clause = Callable[[Limiting], Awaitable[None]]
 KEY = f"certstream:slots:{{{UID}}}"
+
+
+async def step_clock(url: str, seconds: float) -> None:
+    """As a step of Redis's clock: what it has noted is shifted the other way, which to the script is the same. The
+    clock itself is stepped in `processes/`, which needs a C compiler."""
+    script = """
+    for _, f in ipairs(redis.call('HKEYS', KEYS[1])) do
+      if f == 'last' or string.sub(f, 1, 2) == 's:' then redis.call('HINCRBY', KEYS[1], f, ARGV[1]) end
+    end
+    """
+    async with Redis.from_url(url) as client:
+        await client.eval(script, 1, KEY, str(int(-1000 * seconds)))
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +100,28 @@ async def test_what_it_has_forgotten_was_taken(slots: RedisSlots, redis: RedisSe
     async with Redis.from_url(redis.url) as client:
         await client.hset(KEY, "run", "0" * 40)  # a restart from a snapshot, a fail-over
     assert await slots.try_take() is None
+
+
+async def test_what_nobody_knows_is_all_ten_whoever_asks_first(redis: RedisServer, slots: RedisSlots) -> None:
+    modest = RedisSlots(redis.url, 5, clock=time.monotonic)
+    modest.user(UID)
+    async with Redis.from_url(redis.url) as client:
+        await client.flushall()
+    assert await modest.try_take() is None
+    assert await slots.try_take() is None
+    await modest.close()
+
+
+async def test_rare_questions_end_leases_and_prolong_no_freeze(redis: RedisServer, slots: RedisSlots) -> None:
+    dead = RedisSlots(redis.url, 10, clock=time.monotonic, lease=3)
+    dead.user(UID)
+    assert len(await all_free(InRedis(dead))) == 10
+    slots.freeze(2.5)
+    for free in (False, True):  # every 2.6 s a probe: a lease of 3 s ends with the second one
+        await asyncio.sleep(2.6)
+        permit = await dead.try_take()
+        assert (permit is not None) is free
+    await dead.close()
 
 
 async def test_the_lease_of_a_dead_holder_ends(slots: RedisSlots, redis: RedisServer) -> None:
