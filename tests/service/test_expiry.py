@@ -18,8 +18,8 @@ DAY = 86400
 async def test_thresholds_and_ends_are_told_while_the_service_is_away(tmp_path: Path) -> None:
     async with living(tmp_path, certificates=2, settings={"thresholds": ["1h"]}, started=False) as world:
         now = int(time.time())
-        near = world.simulator.issue(not_before=now - DAY, not_after=now + 3603)
-        ending = world.simulator.issue(not_before=now - DAY, not_after=now + 3)
+        near = world.simulator.issue(not_before=now - DAY, not_after=now + 3607)
+        ending = world.simulator.issue(not_before=now - DAY, not_after=now + 7)
         await world.start()
         world.simulator.intercept = lies.down
         good = [call for call in world.calls() if call["fault"] is None]
@@ -36,7 +36,7 @@ async def test_a_threshold_added_later_tells_only_those_that_cross_it_later(tmp_
     async with living(tmp_path, certificates=0, settings={"thresholds": ["10m"]}, started=False) as world:
         now = int(time.time())
         inside = world.simulator.issue(not_before=now - DAY, not_after=now + 1800)
-        crossing = world.simulator.issue(not_before=now - DAY, not_after=now + 3604)
+        crossing = world.simulator.issue(not_before=now - DAY, not_after=now + 3610)
         await world.start()
         await world.stop()
         later = world.config.model_copy(update={"thresholds": thresholds(["10m", "1h"])})
@@ -51,11 +51,11 @@ async def test_a_threshold_added_later_tells_only_those_that_cross_it_later(tmp_
 async def test_what_passed_while_it_was_down_is_told_after_the_restart_once(tmp_path: Path) -> None:
     async with living(tmp_path, certificates=0, settings={"thresholds": ["1h"]}, started=False) as world:
         now = int(time.time())
-        near = world.simulator.issue(not_before=now - DAY, not_after=now + 3602)
-        ending = world.simulator.issue(not_before=now - DAY, not_after=now + 2)
+        near = world.simulator.issue(not_before=now - DAY, not_after=now + 3606)
+        ending = world.simulator.issue(not_before=now - DAY, not_after=now + 6)
         await world.start()
         await world.kill()
-        await world.until("both have passed", lambda: time.time() > now + 2.1)
+        await world.until("both have passed", lambda: time.time() > now + 6.1)
         await world.start(baselined=False)
         await world.event("certificate.expiring", near)
         await world.event("certificate.expired", ending)
@@ -70,12 +70,12 @@ async def test_what_passed_while_it_was_down_is_told_after_the_restart_once(tmp_
 async def test_nothing_fires_before_this_process_has_seen_the_time_of_the_service(tmp_path: Path) -> None:
     async with living(tmp_path, certificates=0, settings={"thresholds": ["1h"]}, started=False) as world:
         now = int(time.time())
-        ending = world.simulator.issue(not_before=now - DAY, not_after=now + 2)
+        ending = world.simulator.issue(not_before=now - DAY, not_after=now + 6)
         await world.start()
         await world.stop()
         world.simulator.intercept = lies.refusing("", 503, lambda params: True, Date="yesterday")
         await world.start(baselined=False)
-        await world.until("it has ended", lambda: time.time() > now + 2.2)
+        await world.until("it has ended", lambda: time.time() > now + 6.2)
         await world.until("it is held", lambda: world.said("thresholds.held"))
         assert not world.told("certificate.expired")
         world.simulator.intercept = None
@@ -107,8 +107,8 @@ async def test_a_clock_that_jumps_holds_thresholds_until_it_is_set_right(tmp_pat
 async def test_revoked_certificates_are_not_told_to_expire(tmp_path: Path) -> None:
     async with living(tmp_path, certificates=2, settings={"thresholds": ["1h"]}, started=False) as world:
         now = int(time.time())
-        revoked = world.simulator.issue(not_before=now - DAY, not_after=now + 3)
-        other = world.simulator.issue(not_before=now - DAY, not_after=now + 4)
+        revoked = world.simulator.issue(not_before=now - DAY, not_after=now + 7)
+        other = world.simulator.issue(not_before=now - DAY, not_after=now + 8)
         await world.start()
         world.simulator.revoke(revoked)
         await world.event("certificate.revoked", revoked)
