@@ -15,9 +15,10 @@ COLOURS = ("#0b6e99", "#d9480f", "#2b8a3e", "#862e9c", "#5f3dc4", "#c92a2a")
 
 
 def chart(found: Sequence[Cell]) -> str:
-    """SVG of the largest list's cells."""
+    """SVG of the largest list's cells whose order is steady."""
     largest = max((cell.certificates for cell in found), default=0)
-    cells = [cell for cell in found if cell.certificates == largest and not cell.pauses.sweep_every][:MOST_CELLS]
+    cells = [cell for cell in found if cell.certificates == largest and not cell.pauses.sweep_every]
+    cells = sorted((cell for cell in cells if cell.order != "unsteady"), key=lambda cell: cell.rate)[:MOST_CELLS]
     title = f"Issued or deleted among {largest:,}: share told within so many seconds (dashed: by sweeps alone)"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '

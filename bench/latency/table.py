@@ -21,8 +21,8 @@ def table(cells: Sequence[Cell]) -> str:
     beside = {_key(cell): cell for cell in cells if cell.pauses == DEFAULT}
     others = [cell for cell in cells if cell.pauses != DEFAULT]
     alone = beside.keys() - {_key(cell) for cell in others}
-    rows = [rows_of(cell, beside.get(_key(cell))) for cell in [*others, *(beside[key] for key in sorted(alone))]]
-    return "\n".join([HEAD, *rows])
+    shown = sorted([*others, *(beside[key] for key in alone)], key=_key)
+    return "\n".join([HEAD, *(rows_of(cell, beside.get(_key(cell))) for cell in shown)])
 
 
 def _key(cell: Cell) -> tuple[int, str, float]:
