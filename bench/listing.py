@@ -19,6 +19,7 @@ from bench.journal.records import ACCOUNT, DAY_MS, ledger, observed
 from bench.pages import SIZE, generate
 from certstream.core.answers import decode
 from certstream.core.events import key_of
+from certstream.core.inventory import own_size
 from certstream.core.ledger import begin
 from certstream.core.rows import encode
 from certstream.core.wire import STATE, Put
@@ -79,7 +80,7 @@ class Listing:
                 asked=row.asked - DAY_MS,
                 known=row.known - DAY_MS,
             )
-            yield Put(STATE, key_of(ACCOUNT, self.identifier(number)), encode(made))
+            yield Put(STATE, key_of(ACCOUNT, self.identifier(number)), own_size(encode(made)))
         assert account.head is not None
         time = account.head.time
         head = msgspec.structs.replace(account.head, sequence=self.count, live=self.count, baselined=time)

@@ -18,6 +18,10 @@ _NEVER = 2.0**60
 _NONE = 2.0**53
 """More than any time before notAfter, in milliseconds."""
 
+_UP = 999.25
+"""Milliseconds, to round a second up. Parts are not rounded to a millisecond here: three quarters of one earlier is
+never later than they are."""
+
 
 class Deadlines:
     """Per row, milliseconds: notAfter, the lifetime, and how long before notAfter the last that was told lies."""
@@ -37,11 +41,10 @@ class Deadlines:
 
     def extend(self, rows: Iterable[Row]) -> None:
         """The next rows."""
-        for row in rows:
-            end, lifetime, told = _columns(row)
-            self._ends.append(end)
-            self._lifetimes.append(lifetime)
-            self._told.append(told)
+        columns = [_columns(row) for row in rows]
+        self._ends.extend([end for end, _, _ in columns])
+        self._lifetimes.extend([lifetime for _, lifetime, _ in columns])
+        self._told.extend([told for _, _, told in columns])
 
     def due(self, first: int, last: int, thresholds: Sequence[Threshold], now: int) -> tuple[list[int], list[int]]:
         """When the rows `first` to `last` (exclusive) are due after `now` (Unix milliseconds): the second, rounded up,
@@ -50,18 +53,22 @@ class Deadlines:
         parts = sorted([0.0, *(one.part for one in thresholds if one.part is not None)])
         span, part = spans[-1], parts[-1]
         ends, lifetimes = self._ends[first:last], self._lifetimes[first:last]
-        # Parts are not rounded to a millisecond here: three quarters of one earlier is never later than they are.
-        seconds = [
-            int((end - widest - 0.75) * 0.001) + 1
-            if end - now > (widest := span if span > (wide := part * lifetime) else wide)
-            else 0  # something has passed already
-            for end, lifetime in zip(ends, lifetimes, strict=True)
-        ]
+        if part:
+            moments = [
+                (end - widest + _UP) * 0.001
+                if end - now > (widest := span if span > (wide := part * lifetime) else wide)
+                else 0.0  # something has passed already
+                for end, lifetime in zip(ends, lifetimes, strict=True)
+            ]
+        else:
+            bound, ahead = now + span, span - _UP
+            moments = [(end - ahead) * 0.001 if end > bound else 0.0 for end in ends]
+        seconds = list(map(int, moments))
         if max(seconds, default=0) > LAST:
             seconds = [0 if end == _NEVER else min(second, LAST) for second, end in zip(seconds, ends, strict=True)]
         unsure: list[int] = []
-        for at, second in enumerate(seconds):
-            if not second and ends[at] != _NEVER:
+        for at, moment in enumerate(moments):
+            if not moment:
                 end, lifetime = ends[at], lifetimes[at]
                 left = end - now
                 span_at, part_at = bisect_left(spans, left), bisect_left(parts, left / lifetime)
@@ -73,13 +80,13 @@ class Deadlines:
                     unsure.append(first + at)
                 else:
                     following = max(spans[span_at - 1], parts[part_at - 1] * lifetime)
-                    seconds[at] = int((end - following - 0.75) * 0.001) + 1
+                    seconds[at] = int((end - following + _UP) * 0.001)
         return seconds, unsure
 
 
 def _columns(row: Row) -> tuple[float, float, float]:
     end, begin, told = row.not_after, row.not_before, row.told
-    if end is None or row.revoked or row.gone or (told is not None and told.expired):
+    if end is None or row.revoked or not row.image or (told is not None and told.expired):
         return _NEVER, 1.0, _NONE
     lifetime = _NEVER if begin is None else max(end - begin, 1)
     return end, lifetime, _NONE if told is None or told.threshold is None else told.threshold

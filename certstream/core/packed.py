@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 BITS = 24
 """Of a row number: an account can have 16.7 million rows."""
@@ -35,6 +35,24 @@ class Subjects:
         at = bisect_left(part, entry)
         if at == len(part) or part[at] != entry:
             part.insert(at, entry)
+
+    def fill(self, entries: Iterable[tuple[int, int]]) -> None:
+        """Add many keys, each with its row; `settle` ends it."""
+        parts = self._parts
+        for key, number in entries:
+            entry = key << BITS | number
+            part = parts.get(entry >> _PART)
+            if part is None:
+                parts[entry >> _PART] = array("Q", (entry,))
+            else:
+                part.append(entry)
+
+    def settle(self) -> Iterator[None]:
+        """Sort what was filled in, in steps."""
+        for at, (first, part) in enumerate(self._parts.items(), 1):
+            self._parts[first] = array("Q", sorted(part))
+            if not at % 32:
+                yield
 
     def find(self, key: int) -> Iterator[int]:
         """Numbers of rows whose subject may be the one of `key`."""

@@ -27,16 +27,16 @@ def check(ledger: Ledger, *, now: float, wall: int) -> Iterator[None]:
     for first in range(0, len(inventory), STEP):
         rows = inventory.rows(first, first + STEP)
         ledger.deadlines.extend(rows)
-        for number, row in enumerate(rows, first):
-            if row.image:  # it is not gone
-                ledger.subjects.add(row.subject, number)
-                live += 1
+        there = [(row.subject, number) for number, row in enumerate(rows, first) if row.image]  # it is not gone
+        ledger.subjects.fill(there)
+        live += len(there)
         newest = max(newest, max([row.sequence for row in rows]))
         lineages.update([row.lineage for row in rows])
         if wall - max([row.at for row in rows]) < RECENT * 1000:
             for number, row in enumerate(rows, first):
                 ledger.recall(inventory.identifier(number), row, now, wall)
         yield
+    yield from ledger.subjects.settle()
     _compare(ledger, newest, live, lineages)
 
 

@@ -41,7 +41,7 @@ _DICTIONARY = (
 ).encode()
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True):
+class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was told about one notAfter: the nearest threshold (milliseconds before it; None: none yet), its text in
     the configuration then, and whether `expired` was."""
 
@@ -51,7 +51,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     expired: bool = False
 
 
-class Row(msgspec.Struct, frozen=True, array_like=True):
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the next decision about one certificate needs. Hashes are bytes; instants Unix milliseconds."""
 
     form: int
