@@ -40,7 +40,13 @@ def _sweeps(found: dict[int, dict[str, float]]) -> Report:
     for size, one in found.items():
         million = size == MILLION
         values += [
-            Value(f"{size:,}: memory of each, in all", one["bytes"] / size, "B", target=Target(700.0), digits=0),
+            Value(
+                f"{size:,}: memory of each, in all",
+                one["bytes"] / size,
+                "B",
+                target=Target(700.0) if million else None,
+                digits=0,
+            ),
             Value("  CPU of a sweep, each", 1e6 * one["sweep"] / size, "µs"),
             Value("  a whole sweep", one["sweep"], "s", target=Target(6.0) if million else None),
             Value("  with HTTP, each", 1e6 * one["with HTTP"] / size, "µs"),

@@ -52,7 +52,7 @@ class Deadlines:
         spans = sorted([0.0, *(float(one.duration) for one in thresholds if one.duration is not None)])
         parts = sorted([0.0, *(one.part for one in thresholds if one.part is not None)])
         span, part = spans[-1], parts[-1]
-        ends, lifetimes = self._ends[first:last], self._lifetimes[first:last]
+        ends, lifetimes, told = self._ends[first:last], self._lifetimes[first:last], self._told[first:last]
         if part:
             moments = [
                 (end - widest + _UP) * 0.001
@@ -67,20 +67,21 @@ class Deadlines:
         if max(seconds, default=0) > LAST:
             seconds = [0 if end == _NEVER else min(second, LAST) for second, end in zip(seconds, ends, strict=True)]
         unsure: list[int] = []
+        spans.append(_NEVER)
+        parts.append(_NEVER)
         for at, moment in enumerate(moments):
             if not moment:
                 end, lifetime = ends[at], lifetimes[at]
                 left = end - now
                 span_at, part_at = bisect_left(spans, left), bisect_left(parts, left / lifetime)
-                passed = min(
-                    spans[span_at] if span_at < len(spans) else _NEVER,
-                    round(parts[part_at] * lifetime) if part_at < len(parts) else _NEVER,
-                )
-                if passed < self._told[first + at] and passed < lifetime:
+                passed, of_lifetime = spans[span_at], parts[part_at] * lifetime
+                if of_lifetime < passed:
+                    passed = round(of_lifetime)
+                if passed < told[at] and passed < lifetime:
                     unsure.append(first + at)
                 else:
-                    following = max(spans[span_at - 1], parts[part_at - 1] * lifetime)
-                    seconds[at] = int((end - following + _UP) * 0.001)
+                    following, of_lifetime = spans[span_at - 1], parts[part_at - 1] * lifetime
+                    seconds[at] = int((end - (following if following > of_lifetime else of_lifetime) + _UP) * 0.001)
         return seconds, unsure
 
 
