@@ -26,3 +26,16 @@ def test_subjects_are_found_each_once(steps: list[tuple[str, int, int]]) -> None
     for _ in range(10_000):
         subjects.add(7, 7)
     assert list(subjects.find(7)) == [7]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2**24 - 1)), max_size=100, unique=True))
+def test_subjects_that_are_filled_in_at_once_are_found(entries: list[tuple[int, int]]) -> None:
+    subjects = Subjects()
+    subjects.fill(entries[::2])
+    subjects.fill(entries[1::2])
+    for _ in subjects.settle():
+        pass
+    subjects.add(7, 7)
+    for key in range(41):
+        assert list(subjects.find(key)) == sorted({row for one, row in [*entries, (7, 7)] if one == key})
