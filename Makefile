@@ -97,8 +97,8 @@ sweeps: $(VENV)/dev.stamp  ## seeded sweeps of a hostile list in virtual time, j
 mutants: $(VENV)/dev.stamp  ## known bugs, each of which the simulation must find
 	@$(BIN)/python -m tests.simulation.mutants $(ARGS)
 
-bench: $(VENV)/dev.stamp  ## ratios against named peers, in one run
-	@$(BIN)/python -m bench $(ARGS)
+bench: $(VENV)/dev.stamp  ## ratios against named peers, in one run: FULL=1 with a million certificates
+	@$(BIN)/python -m bench $(if $(FULL),--full) $(ARGS)
 
 bench-journal: kafka  ## the journal, on a real Kafka and on SQLite: ratios against named peers, in one run
 	@$(BIN)/python -m bench.journal $(ARGS)

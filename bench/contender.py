@@ -56,7 +56,8 @@ class Certstream:
         self.ledger = Ledger(settings, Anchor(boot=0.0))
         now = CLOCKS.wall_ms()
         self.ledger.head = begin(settings, lineage="0" * 16)
-        self.ledger.schedule(now)
+        for _ in self.ledger.schedule(now):
+            pass
         self._now = 1000.0
 
     def _answer(self, number: int, body: bytes) -> Answer:

@@ -46,7 +46,7 @@ def commits(certificates: int, *, each: int, seed: int = 1) -> Iterator[Commit]:
         one for one in _records(certificates * 6 // 5 + SIZE, seed) if orjson.loads(bytes(one))["AfterDate"] > soon
     )
     for number in range(certificates // each):
-        puts = _observed(account, list(itertools.islice(lasting, each)), 1000.0 + number)
+        puts = observed(account, list(itertools.islice(lasting, each)), 1000.0 + number)
         counts = Counter(put.topic for put in puts)
         assert all(counts[topic] == each for topic in PER_CERTIFICATE), counts
         yield puts
@@ -57,7 +57,8 @@ def _records(certificates: int, seed: int) -> Iterator[Slice]:
         yield from decode(200, {}, body, page=number).records
 
 
-def _observed(account: Ledger, records: Sequence[Slice], now: float) -> Commit:
+def observed(account: Ledger, records: Sequence[Slice], now: float) -> Commit:
+    """First sights of these records, committed to the account's memory at `now` (monotonic seconds)."""
     at = time.time_ns() // 1_000_000
     page = Page(records, total=None, number=None, size=SIZE, request_id=None)
     answer = Answer(page, sent=now - 0.05, received=now, sent_at=at - 50, received_at=at, date=None)
@@ -84,7 +85,7 @@ def rows(count: int, *, real: int, each: int) -> Iterator[Commit]:
         part = list(itertools.islice(records, 1000))
         if not part:
             break
-        _observed(account, part, 1000.0 + number)
+        observed(account, part, 1000.0 + number)
     known = [row for _, _, row in account.inventory.live()]
     made = (_like(known[number % len(known)], number) for number in range(count))
     while some := list(itertools.islice(made, each)):

@@ -22,13 +22,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from bench.contender import resident
 from bench.journal.records import ledger
 from certstream.core.ledger import Ledger
+from certstream.core.restored import check
 from certstream.core.wire import STATE
 from certstream.journal.kafka import KafkaConfig, KafkaJournal
 from certstream.ports import Shard
-
-
-def _wall() -> int:
-    return time.time_ns() // 1_000_000
+from certstream.service.clock import Clock
+from certstream.service.opening import Memory
+from certstream.service.tasks import in_turns
 
 
 class Restored:
@@ -36,6 +36,7 @@ class Restored:
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
+        self._clock = Clock()
         self.ledger: Ledger | None = None
         self._journal: KafkaJournal | None = None
 
@@ -47,21 +48,20 @@ class Restored:
     async def open(self) -> Shard:
         """The product's restore."""
         assert self._journal is not None
-        account = self.ledger = ledger()
-        ledgers = {account.name: account}
+        self.ledger = ledger()
+        memory = Memory(self._clock)
+        memory.take(self.ledger)
+        return await self._journal.open(0, memory.apply)
 
-        def apply(key: bytes, value: bytes | None) -> None:
-            found = ledgers.get(key.partition(b"/")[0].decode("ascii", "replace"))
-            if found is not None:
-                found.restore(key, value, now=time.monotonic(), wall=_wall())
-
-        return await self._journal.open(0, apply)
-
-    def known(self) -> None:
-        """Check it and build its calendar."""
+    async def check(self) -> None:
+        """Look into its rows."""
         assert self.ledger is not None
-        self.ledger.check(now=time.monotonic(), wall=_wall())
-        self.ledger.schedule(_wall())
+        await in_turns(check(self.ledger, now=self._clock.monotonic(), wall=self._clock.wall()))
+
+    async def schedule(self) -> None:
+        """Build its calendar."""
+        assert self.ledger is not None
+        await in_turns(self.ledger.schedule(self._clock.wall()))
 
     def drop(self) -> None:
         self.ledger = None
@@ -121,8 +121,10 @@ async def _restore(restored: Restored, rows: int) -> dict[str, float]:
     await restored.start()
     with _timed(times, "seconds"):
         shard = await restored.open()
-    with _timed(times, "known"):
-        restored.known()
+    with _timed(times, "check"):
+        await restored.check()
+    with _timed(times, "schedule"):
+        await restored.schedule()
     await shard.close(release=False)
     assert restored.ledger is not None
     if len(restored.ledger.inventory) != rows:
@@ -135,7 +137,8 @@ async def main() -> None:
     trial = Restored(KafkaConfig(bootstrap=bootstrap, prefix=warm))
     await trial.start()
     await (await trial.open()).close(release=False)
-    trial.known()
+    await trial.check()
+    await trial.schedule()
     await bare(KafkaConfig(bootstrap=bootstrap, prefix=warm))
     trial.drop()
     config = KafkaConfig(bootstrap=bootstrap, prefix=prefix)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import logging
 import math
 import os
@@ -26,8 +25,11 @@ from certstream.service.opening import Ownership
 from tests.simulation.loop import EPOCH, Loop
 
 PAGE = 100
+SMALL = 1_000
+"""Certificates of an account that is played in many short histories."""
 TAIL = 60.0
-"""Seconds for which the last changes are waited for."""
+"""Seconds after the last change, and two sweeps, until which changes are waited for: sweeps alternate, and what only
+they show (a revocation) may lie where the last one has just been."""
 KINDS = ("new", "deleted", "revoked")
 NEVER = math.inf
 
@@ -53,29 +55,64 @@ class Cell(msgspec.Struct, frozen=True):
     virtual: float
 
 
-def cells(certificates: int, order: Order, rates: Sequence[float], pauses: Pauses, *, events: int) -> Iterator[Cell]:
-    """Watch one list at these rates, `events` new or deleted ones each. Takes a process of its own."""
+class List(msgspec.Struct, frozen=True):
+    """What is watched, and at which rates of changes."""
+
+    certificates: int
+    order: Order
+    rates: tuple[float, ...]
+    pauses: Pauses = Pauses()
+
+    def each(self, events: int) -> int:
+        """New or deleted ones of one history: of a small account so few that they are no mass disappearance, even if
+        all were deletions."""
+        return min(events, max(self.certificates * 8 // 100, 1), 10 if self.certificates <= SMALL else events)
+
+
+def cells(watched: List, *, events: int) -> Iterator[Cell]:
+    """Watch one list at these rates, `events` new or deleted ones each. Takes a process of its own. Raises RuntimeError
+    where that dies."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "cells")
+        path.touch()
         if (child := os.fork()) == 0:
             try:
-                _play(certificates, order, rates, pauses, events, path)
+                _play(watched, events, path)
             except BaseException:
                 traceback.print_exc()
             os._exit(0)
         os.waitpid(child, 0)
-        for line in path.read_text().splitlines():
-            yield msgspec.convert(json.loads(line), Cell)
+        found = [msgspec.json.decode(line, type=Cell) for line in path.read_bytes().splitlines()]
+    for rate in watched.rates:
+        histories = [cell for cell in found if cell.rate == rate]
+        if len(histories) != -(-events // watched.each(events)):
+            raise RuntimeError("a history died; what it said is above")
+        yield _together(histories)
 
 
-def _play(certificates: int, order: Order, rates: Sequence[float], pauses: Pauses, events: int, path: Path) -> None:
+def _together(cells: Sequence[Cell]) -> Cell:
+    """Several histories as one."""
+
+    def joined(parts: Sequence[dict[str, list[float | None]]]) -> dict[str, list[float | None]]:
+        return {kind: [value for part in parts for value in part[kind]] for kind in KINDS}
+
+    return msgspec.structs.replace(
+        cells[0],
+        seconds=joined([cell.seconds for cell in cells]),
+        naive=joined([cell.naive for cell in cells]),
+        calls=sum(cell.calls for cell in cells),
+        virtual=sum(cell.virtual for cell in cells),
+    )
+
+
+def _play(watched: List, events: int, path: Path) -> None:
     logging.disable(logging.CRITICAL)
     loop = Loop(limit=math.inf)
-    loop.run(_watch(World(loop, certificates, order, seed=1), rates, pauses, events, path))
+    loop.run(_watch(World(loop, watched.certificates, watched.order, seed=1), watched, events, path))
 
 
-async def _watch(world: World, rates: Sequence[float], pauses: Pauses, events: int, path: Path) -> None:
-    loop = world.loop
+async def _watch(world: World, watched: List, events: int, path: Path) -> None:
+    loop, pauses = world.loop, watched.pauses
 
     def wall() -> int:
         return round((EPOCH + loop.now) * 1000)
@@ -101,31 +138,38 @@ async def _watch(world: World, rates: Sequence[float], pauses: Pauses, events: i
         running.result()
     gc.collect()
     gc.freeze()
-    for rate in rates:
-        if (child := os.fork()) == 0:
-            events_of_asyncio._set_running_loop(loop)  # it goes on in this process
-            await _change(world, rate, pauses, events, path)
-            os._exit(0)
-        os.waitpid(child, 0)  # noqa: ASYNC222 - time stands still meanwhile
+    each = watched.each(events)
+    for rate in watched.rates:
+        for history in range(-(-events // each)):
+            if (child := os.fork()) == 0:
+                events_of_asyncio._set_running_loop(loop)  # it goes on in this process
+                seed = f"{len(world.list)}/{world.order}/{rate}/{history}"
+                world.dice.seed(seed)
+                clock.random.seed(seed)
+                await _change(world, rate, pauses, each, path)
+                os._exit(0)
+            os.waitpid(child, 0)  # noqa: ASYNC222 - time stands still meanwhile
     os._exit(0)
 
 
 async def _change(world: World, rate: float, pauses: Pauses, events: int, path: Path) -> None:
-    began, before, dice = world.loop.now, world.calls, Random(f"{rate}")
+    began, before, dice = world.loop.now, world.calls, world.dice
+    certificates = len(world.list)
     while sum(kind != "revoked" for kind, _ in world.changed) < events:
         await asyncio.sleep(dice.expovariate(rate))
         world.happen()
-    ended = world.loop.now
-    await asyncio.sleep(TAIL)
+    sweep = -(-len(world.list) // PAGE) * (SECOND + TRIP) / 10
+    end = world.loop.now + TAIL + 2 * max(sweep, pauses.sweep_every)
+    while world.loop.now < end and not world.changed.keys() <= world.told.keys():  # noqa: ASYNC110 - in virtual time
+        await asyncio.sleep(1.0)
     found = {kind: list[float | None]() for kind in KINDS}
     naive = {kind: list[float | None]() for kind in KINDS}
-    sweep = -(-len(world.list) // PAGE) * (SECOND + TRIP) / 10
     for (kind, one), at in world.changed.items():
         told = world.told.get((kind, one))
         found[kind].append(None if told is None else round(told - at, 3))
         naive[kind].append(round(_naive(kind, world.order, sweep, dice), 3))
     cell = Cell(
-        len(world.list), world.order, rate, pauses, found, naive, world.calls - before, round(ended - began + TAIL, 1)
+        certificates, world.order, rate, pauses, found, naive, world.calls - before, round(world.loop.now - began, 1)
     )
     with path.open("ab") as file:
         file.write(msgspec.json.encode(cell) + b"\n")

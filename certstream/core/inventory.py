@@ -14,7 +14,10 @@ import msgspec
 
 from certstream.core.answers import Slice
 from certstream.core.normal import identifier_of
-from certstream.core.rows import RAW, Row, decode_row, encode
+from certstream.core.rows import RAW, Row, decode_row, decode_rows, encode
+
+STEP = 1000
+"""Rows of one step of what goes through all of them: 1 to 3 ms, between which others have their turn."""
 
 
 def own_size(value: bytes) -> bytes:
@@ -96,20 +99,27 @@ class Inventory:
         """A row by its number."""
         return decode_row(self._values[number])
 
+    def rows(self, first: int, last: int) -> list[Row]:
+        """The rows `first` to `last` (exclusive)."""
+        return decode_rows(self._values[first:last])
+
     def put(self, identifier: str, value: bytes) -> int:
         """Replace or add a row, given in its encoded form (`own_size`, where an encoder made it); its number."""
-        slot = self._slot(identifier)
-        if self._table[slot]:
-            number = self._table[slot] - 1
-            self._values[number] = value
-            return number
-        self._identifiers.append(identifier)
+        table, identifiers = self._table, self._identifiers
+        mask = len(table) - 1
+        at = hash(identifier) & mask
+        while entry := table[at]:  # as in `_slot`: a million rows are put here one after the other
+            if identifiers[entry - 1] == identifier:
+                self._values[entry - 1] = value
+                return entry - 1
+            at = at + 1 & mask
+        identifiers.append(identifier)
         self._values.append(value)
-        self._next.append(len(self._values))  # rows are met in the order of the list at first
-        self._table[slot] = len(self._values)
-        if 3 * len(self._values) > 2 * len(self._table):
+        table[at] = after = len(identifiers)
+        self._next.append(after)  # rows are met in the order of the list at first
+        if 3 * after > 2 * mask:
             self._grow()
-        return len(self._values) - 1
+        return after - 1
 
     def _grow(self) -> None:
         self._table = table = array("I", bytes(8 * len(self._table)))

@@ -9,17 +9,19 @@ from __future__ import annotations
 import itertools
 from array import array
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import msgspec
 
 from certstream.core.anchor import Anchor
+from certstream.core.calendar import Calendar
+from certstream.core.deadlines import Deadlines
 from certstream.core.errors import Fatal
 from certstream.core.expiry import due, next_due
-from certstream.core.inventory import Inventory, own_size
-from certstream.core.packed import Calendar, Subjects
+from certstream.core.inventory import STEP, Inventory, own_size
+from certstream.core.packed import Subjects
 from certstream.core.rows import Head, Row, decode_head, decode_row, encode
 from certstream.core.times import Threshold
 
@@ -68,6 +70,7 @@ class Ledger:
     head: Head | None = None
     inventory: Inventory = field(default_factory=Inventory)
     calendar: Calendar = field(default_factory=Calendar)
+    deadlines: Deadlines = field(default_factory=Deadlines)
     subjects: Subjects = field(default_factory=Subjects)
     facts: dict[str, Fact] = field(default_factory=dict)
     quarantined: set[bytes] = field(default_factory=set)
@@ -81,122 +84,108 @@ class Ledger:
     newest: int = 0
     """time of the newest event when the history was restored, Unix milliseconds"""
     scheduled: bool = False
-    """the calendar is kept; before that, restoring does not fill it"""
+    """the calendar is kept: what was restored is known"""
     cut: str = ""
     """the key of a tombstone that was read: a history of this name was forgotten, or something else wrote it"""
     shown: array[int] = field(default_factory=lambda: array("Q"))
     """per row: when the last call that showed it was sent, Unix milliseconds; 0: not since the process began"""
+    _coming: Calendar | None = None
+    """the calendar that is being built anew"""
 
     @property
     def name(self) -> str:
         """The account's name."""
         return self.settings.account
 
-    def restore(self, key: bytes, value: bytes | None, *, now: float, wall: int) -> None:
-        """Take one record of `state` back. `now` is monotonic seconds and `wall` Unix milliseconds of this moment.
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take one record of `state` back, of a history that is read from its beginning; `core.restored` ends it.
 
-        Raises Fatal for a row that was not written by certstream, or by a newer one, and for a tombstone in a history
-        that goes on: only `forget` writes them, after it closed the history.
+        Raises Fatal for a key or a head that was not written by certstream, or by a newer one, and for a tombstone in
+        a history that goes on: only `forget` writes them, after it closed the history.
         """
         _, slash, identifier = _text(key).partition("/")
         if value is None:
-            self.cut = _text(key)
-            if self.head is not None and not self.head.forgotten:
-                self._refuse_tombstone()
-            if not slash:
-                self.clear()
+            self._cut(_text(key))
         elif not slash:
             self.head = decode_head(value)
         elif identifier.startswith("/"):
             self.quarantined.add(_mark(identifier[1:]))
-        elif not self.scheduled:
-            self._store(identifier, value)  # the last one of each is looked into by `check`
         else:
-            row = decode_row(value)
-            number = self._put(identifier, row, value)
-            self._plan(number, row, wall)
-            self._recall(identifier, row, now, wall)
+            self.inventory.put(identifier, value)  # the last one of each is looked into when all are there
+
+    def catch_up(self, key: bytes, value: bytes | None, *, now: float, wall: int) -> None:
+        """Take one record back of a history that is known: what became of it is read after a doubt. `now` is monotonic
+        seconds and `wall` Unix milliseconds of this moment. Raises as `restore`, and Fatal for such a row."""
+        _, slash, identifier = _text(key).partition("/")
+        if value is None or not slash or identifier.startswith("/"):
+            self.restore(key, value)
+            return
+        row = decode_row(value)
+        self._plan(self._put(identifier, row, value), row, wall)
+        self.recall(identifier, row, now, wall)
+
+    def _cut(self, key: str) -> None:
+        self.cut = key
+        if self.head is not None and not self.head.forgotten:
+            self.refuse_tombstone()
+        if "/" not in key:
+            self.clear()
 
     def clear(self) -> None:
         """Know nothing again: the history was forgotten, or is read once more from the beginning."""
         blank = Ledger(self.settings, self.anchor)
         self.head, self.inventory, self.calendar, self.subjects = None, blank.inventory, blank.calendar, blank.subjects
+        self.deadlines, self._coming = blank.deadlines, None
         self.facts, self.quarantined, self.contested = blank.facts, blank.quarantined, blank.contested
         self.moves = self.newest = 0
         self.revoked.clear()
         self.scheduled, self.shown = False, blank.shown
 
-    def _refuse_tombstone(self) -> None:
+    def refuse_tombstone(self) -> None:
+        """Raises Fatal."""
         raise Fatal(
             f"the topic `state` has a tombstone for {self.cut[:80]}, and its history goes on: something else deleted "
             f"it. Put the record back, or give account {self.name} a new name"
         )
 
-    def check(self, *, now: float, wall: int) -> None:
-        """Take in what was restored. Times as for `restore`.
-
-        Raises Fatal for a memory that no history of ours can have left: torn, or put together from two; and for one
-        that is half forgotten.
-        """
-        if self.head is not None and self.head.forgotten:
-            raise Fatal(f"account {self.name} is half forgotten: end it with `certstream forget {self.name}`")
-        if self.head is not None and self.cut and not self.head.succeeds:
-            self._refuse_tombstone()
-        newest = live = 0
-        lineages: set[int] = set()
-        for number in range(len(self.inventory)):
-            row = self.inventory.row(number)
-            if not row.gone:
-                self.subjects.add(row.subject, number)
-            self._recall(self.inventory.identifier(number), row, now, wall)
-            newest = max(newest, row.sequence)
-            live += not row.gone
-            lineages.add(row.lineage)
-        known, counted = (self.head.sequence, self.head.live) if self.head is not None else (0, 0)
-        if newest > known:
-            ends = f"ends at {known}" if self.head is not None else "is missing"
-            what = f"is torn: account {self.name} has a row of event {newest}, its head {ends}"
-        elif self.head is not None and lineages - {self.head.mark}:
-            what = f"is of two histories: account {self.name} is {self.head.lineage}, some of its rows are of another"
-        elif live != counted:
-            what = f"is torn: account {self.name} has {live} certificates, its head counts {counted}"
-        else:
-            return
-        raise Fatal(
-            f"the topic `state` {what}. Put back what was lost (is the topic compacted, never deleted from?) or give "
-            f"the account a new name"
-        )
-
-    def _recall(self, identifier: str, row: Row, now: float, wall: int) -> None:
+    def recall(self, identifier: str, row: Row, now: float, wall: int) -> None:
         """What was established a moment before this process began may still be contradicted by a replica that lags."""
         age = max(0.0, (wall - row.at) / 1000)
         if age < RECENT:
             self.facts[identifier] = Fact(now - age, now - age)
 
-    def _store(self, identifier: str, value: bytes) -> int:
-        number = self.inventory.put(identifier, value)
-        if number >= len(self.shown):
-            self.shown.append(0)
-        return number
-
     def _put(self, identifier: str, row: Row, value: bytes) -> int:
-        number = self._store(identifier, value)
+        number = self.inventory.put(identifier, value)
+        if number == len(self.shown):
+            self.shown.append(0)
+        self.deadlines.note(number, row)
         if not row.gone:
             self.subjects.add(row.subject, number)
         return number
 
-    def schedule(self, now: int) -> None:
-        """Build the calendar anew: after a restore, or when the thresholds changed. `now` in Unix milliseconds."""
+    def schedule(self, now: int) -> Iterator[None]:
+        """Build the calendar anew, in steps: after a restore, when thresholds changed, when the clock was set back.
+        The one before is kept until it is done. `now` in Unix milliseconds."""
         if not self.scheduled and self.head is not None:
             self.newest = self.head.time or max(self.head.began, 0) or now
-        moments = ((self._moment(row, now), number) for number, _, row in self.inventory.live())
-        self.calendar = Calendar((when, number) for when, number in moments if when is not None)
+        coming = self._coming = Calendar()
+        thresholds, end = self.settings.thresholds, len(self.inventory)  # rows that come meanwhile are entered in both
+        for first in range(0, end, STEP):
+            seconds, unsure = self.deadlines.due(first, min(first + STEP, end), thresholds, now)
+            coming.fill(first, seconds)
+            for number in unsure:
+                coming.enter(number, self._moment(self.inventory.row(number), now))
+            yield
+            if self._coming is not coming:
+                return  # it is built anew once more
+        self.calendar, self._coming = coming, None
         self.scheduled = True
 
     def _plan(self, number: int, row: Row, now: int) -> None:
         when = self._moment(row, now)
-        if when is not None:
-            self.calendar.add(when, number)
+        self.calendar.enter(number, when)
+        if self._coming is not None:
+            self._coming.enter(number, when)
 
     def _moment(self, row: Row, now: int) -> int | None:
         """When something about a row is to be told next, Unix milliseconds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ _DICTIONARY = (
 ).encode()
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True):
+class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was told about one notAfter: the nearest threshold (milliseconds before it; None: none yet), its text in
     the configuration then, and whether `expired` was."""
 
@@ -50,7 +51,7 @@ class Told(msgspec.Struct, frozen=True, array_like=True):
     expired: bool = False
 
 
-class Row(msgspec.Struct, frozen=True, array_like=True):
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What the next decision about one certificate needs. Hashes are bytes; instants Unix milliseconds."""
 
     form: int
@@ -226,6 +227,17 @@ def decode_row(value: bytes) -> Row:
             f"a row of the topic `state` has form {row.form}, this version reads up to {FORM}: upgrade certstream"
         )
     return row
+
+
+def decode_rows(values: Sequence[bytes]) -> list[Row]:
+    """Many at once. Raises Fatal as `decode_row`."""
+    try:
+        rows = [_rows.decode(value) for value in values]
+        if max([row.form for row in rows], default=0) <= FORM:
+            return rows
+    except msgspec.MsgspecError:
+        pass
+    return [decode_row(value) for value in values]
 
 
 def decode_head(value: bytes) -> Head:

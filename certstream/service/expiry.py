@@ -9,14 +9,13 @@ from certstream.core.account import tick
 from certstream.core.draft import Draft
 from certstream.core.ledger import Ledger
 from certstream.service.clock import Clock
+from certstream.service.tasks import in_turns
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
 
 AT_ONCE = 100
 """Certificates in one decision."""
-SLICE = 500
-"""Rows that are entered into the calendar while nothing else runs."""
 BEAT = 0.5
 """Seconds between looks at the calendar."""
 SET_BACK = 1.0
@@ -30,7 +29,7 @@ async def keep(ledger: Ledger, writer: Writer, clock: Clock) -> None:
     while True:
         if ahead - _ahead(clock) > SET_BACK:
             # What was entered by the clock as it was then would come late, or, passed over, never.
-            await plan_anew(ledger, clock)
+            await in_turns(ledger.schedule(clock.wall()))
             ahead = _ahead(clock)
         ahead = max(ahead, _ahead(clock))
         due = ledger.calendar.next()
@@ -45,14 +44,6 @@ async def keep(ledger: Ledger, writer: Writer, clock: Clock) -> None:
             continue
         held = False
         await tell(ledger, writer, clock)
-
-
-async def plan_anew(ledger: Ledger, clock: Clock) -> None:
-    """Enter every row by the thresholds and the clock as they are now. Others' calls and commits go on meanwhile: a
-    million rows are half a minute. What was entered before stays, and is found out when it is due."""
-    for first in range(0, len(ledger.inventory), SLICE):
-        ledger.plan(range(first, min(first + SLICE, len(ledger.inventory))), clock.wall())
-        await asyncio.sleep(0)
 
 
 def _ahead(clock: Clock) -> float:

@@ -10,12 +10,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from certstream.core.restored import check
 from certstream.ports import Journal, JournalAway, JournalDoubt, Shard
 from certstream.service import users
 from certstream.service.budget import Budget
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import PAUSE, Entry, Memory, head_of, head_puts, open_shard
+from certstream.service.tasks import in_turns
 from certstream.service.working import DEADLINE, Working, put_together
 from certstream.service.writer import Writer
 
@@ -61,19 +63,20 @@ class Group:
                 await asyncio.sleep(PAUSE)
             finally:
                 if entry not in self.entries:
-                    self.memory.ledgers.pop(entry.ledger.name, None)
+                    self.memory.leave(entry.ledger)
 
     async def _restore(self, entry: Entry) -> None:
         ledger, clock, verify = entry.ledger, self.clock, self.shard.verify
         await self.writer.turn(verify)
-        await self.shard.reread(Memory(clock, {ledger.name: ledger}).apply)
-        # In a thread: a million rows are decoded, and the others' calls must not wait for that.
-        await asyncio.to_thread(ledger.check, now=clock.monotonic(), wall=clock.wall())
+        read = Memory(clock)
+        read.take(ledger)
+        await self.shard.reread(read.apply)
+        await in_turns(check(ledger, now=clock.monotonic(), wall=clock.wall()))
         head = await head_of(self.journal, self.shard.number, entry, lambda: self.writer.turn(verify))
-        self.memory.ledgers[ledger.name] = ledger  # after a doubt, the journal's answer is for it too
+        self.memory.take(ledger)  # after a doubt, the journal's answer is for it too
         await self.writer.turn(lambda: self.shard.commit(head_puts(ledger, head)))
         ledger.head = head
-        await asyncio.to_thread(ledger.schedule, clock.wall())
+        await in_turns(ledger.schedule(clock.wall()))
         entry.ownership.shard = self.shard
         self.entries.append(entry)
 
@@ -86,7 +89,7 @@ class Group:
     def dismiss(self, entry: Entry) -> None:
         """An account that has nothing to be committed is not this one's any more."""
         self.entries.remove(entry)
-        self.memory.ledgers.pop(entry.ledger.name, None)
+        self.memory.leave(entry.ledger)
         self.pace(entry.ledger.settings.budget)
 
     def put_to_work(self, entry: Entry) -> Working:

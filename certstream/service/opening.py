@@ -14,12 +14,14 @@ from certstream.core import sharding
 from certstream.core.errors import CertstreamError, Fatal, Transient
 from certstream.core.events import key_of
 from certstream.core.ledger import Ledger, adopt, begin
+from certstream.core.restored import check
 from certstream.core.rows import Head, encode
 from certstream.core.wire import ACCOUNTS, STATE, Put, Stored
 from certstream.ports import Claim, Journal, JournalAway, JournalDoubt, Limiter, Shard, Source
 from certstream.service import users
 from certstream.service.clock import Clock
 from certstream.service.probing import Pace
+from certstream.service.tasks import in_turns
 
 log = logging.getLogger("certstream")
 
@@ -159,20 +161,34 @@ class Memory:
     """The ledgers of a shard's accounts, to which its rows of `state` go; accounts come and go."""
 
     clock: Clock
-    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    ledgers: dict[bytes, Ledger] = field(default_factory=dict)
+    """by the keys of their heads"""
+
+    def take(self, ledger: Ledger) -> None:
+        """Its rows go to it from now on."""
+        self.ledgers[key_of(ledger.name)] = ledger
+
+    def leave(self, ledger: Ledger) -> None:
+        """No longer."""
+        self.ledgers.pop(key_of(ledger.name), None)
 
     def apply(self, key: bytes, value: bytes | None) -> None:
         """Take one row back. Raises Fatal for one that its ledger cannot take."""
-        ledger = self.ledgers.get(key.partition(b"/")[0].decode("ascii", "replace"))  # anybody's key, perhaps
-        if ledger is not None:
-            ledger.restore(key, value, now=self.clock.monotonic(), wall=self.clock.wall())
+        ledger = self.ledgers.get(key.partition(b"/")[0])  # anybody's key, perhaps
+        if ledger is None:
+            return
+        if ledger.scheduled:
+            ledger.catch_up(key, value, now=self.clock.monotonic(), wall=self.clock.wall())
+        else:
+            ledger.restore(key, value)  # a million rows at the start: no clock is read for each
 
 
 async def open_shard(
     journal: Journal, number: int, entries: Sequence[Entry], memory: Memory, away: Callable[[str | None], None]
 ) -> Shard:
     """Own a shard and restore its accounts; waits for a journal that is away. `away` is told why, and None at last."""
-    memory.ledgers.update({entry.ledger.name: entry.ledger for entry in entries})
+    for entry in entries:
+        memory.take(entry.ledger)
     while True:
         for entry in entries:
             entry.ledger.clear()
@@ -196,7 +212,7 @@ async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], clock
     """Commit the heads where they are new or changed; then the accounts are known, and their calendars are built."""
     heads = []
     for entry in entries:
-        entry.ledger.check(now=clock.monotonic(), wall=clock.wall())
+        await in_turns(check(entry.ledger, now=clock.monotonic(), wall=clock.wall()))
         heads.append(await head_of(journal, shard.number, entry, shard.verify))
     await shard.commit(
         [put for entry, head in zip(entries, heads, strict=True) for put in head_puts(entry.ledger, head)]
@@ -204,7 +220,7 @@ async def _begin(journal: Journal, shard: Shard, entries: Sequence[Entry], clock
     for entry, head in zip(entries, heads, strict=True):
         entry.ownership.shard = shard
         entry.ledger.head = head
-        entry.ledger.schedule(clock.wall())
+        await in_turns(entry.ledger.schedule(clock.wall()))
 
 
 def head_puts(ledger: Ledger, head: Head) -> list[Put]:

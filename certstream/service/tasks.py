@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from certstream.core.errors import CertstreamError
@@ -18,6 +18,12 @@ class Stop(Exception):
 async def awaited(work: Callable[[], Awaitable[None]]) -> None:
     """A coroutine of anything that can be awaited."""
     await work()
+
+
+async def in_turns(steps: Iterable[None]) -> None:
+    """Do what takes long in its steps, between which everybody else has a turn."""
+    for _ in steps:
+        await asyncio.sleep(0)
 
 
 def first_of(errors: BaseExceptionGroup[CertstreamError]) -> BaseException:

@@ -26,6 +26,7 @@ from certstream.service.probing import Pace, Probing
 from certstream.service.revoked import RevokedList
 from certstream.service.sampling import Sampling
 from certstream.service.searching import Searching
+from certstream.service.tasks import in_turns
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
@@ -105,7 +106,7 @@ class Working:
         if change.source is not None:
             self.revoked.ask_again()
         if thresholds != change.settings.thresholds:
-            await expiry.plan_anew(ledger, self.clock)
+            await in_turns(ledger.schedule(self.clock.wall()))
 
     async def keep_user(self) -> None:
         """Write the user, known only now, into the head."""

@@ -15,10 +15,11 @@ from certstream.core import account
 from certstream.core.anchor import Anchor
 from certstream.core.errors import Fatal
 from certstream.core.ledger import Ledger, Settings
+from certstream.core.restored import check
 from certstream.core.rows import FORM, decode_head, decode_row, encode, unpack
 from certstream.core.sharding import murmur2, shard_of
 from certstream.core.times import thresholds
-from tests.core.world import DAY, START, World, kind_of, record, watching
+from tests.core.world import DAY, START, World, at_once, kind_of, record, watching
 from tests.schemas.validate import problems_of
 
 
@@ -107,8 +108,8 @@ def ledger() -> Ledger:
 
 def restore(key: bytes, value: bytes) -> None:
     found = ledger()
-    found.restore(key, value, now=0.0, wall=0)
-    found.check(now=0.0, wall=0)
+    found.restore(key, value)
+    at_once(check(found, now=0.0, wall=0))
 
 
 @settings(max_examples=200, deadline=None)
@@ -142,8 +143,8 @@ def test_a_tombstone_in_a_history_that_goes_on_is_fatal(key: bytes, later: bool)
 
     def read() -> None:
         for one, value in rows:
-            found.restore(one, value, now=0.0, wall=0)
-        found.check(now=0.0, wall=0)
+            found.restore(one, value)
+        at_once(check(found, now=0.0, wall=0))
 
     with pytest.raises(Fatal, match="tombstone"):
         read()
@@ -199,6 +200,46 @@ def test_the_calendar_is_rebuilt_after_a_restart() -> None:
     assert world.tick(days=11) == ["expiring"]
 
 
+@pytest.mark.parametrize("steps", range(5))
+def test_what_changes_while_the_calendar_is_built_anew_is_told_in_time(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certstream.core.ledger.STEP", 1)
+    far = {name: record(name, AfterDate=START + 200 * DAY) for name in "abcd"}
+    world = watching(*far.values(), record("e", AfterDate=START + 31 * DAY + 5_000))
+    building = world.ledger.schedule(world.wall)
+    for _ in range(steps):
+        next(building)
+    sooner = {name: record(name, AfterDate=START + 40 * DAY) for name in "abcd"}
+    world.page(*sooner.values(), record("f", AfterDate=START + 41 * DAY))
+    world.delete("b")
+    assert world.tick(days=1) == ["expiring"], "what the calendar before says is told meanwhile"
+    at_once(building)
+    assert world.tick(days=8) == []
+    assert world.tick(days=2.5) == ["expiring"] * 4
+    assert [event["subject"] for event in world.events[-4:]] == ["a", "c", "d", "f"]
+
+
+def test_a_calendar_that_is_built_anew_twice_is_the_newest() -> None:
+    world = watching(record("a", AfterDate=START + 40 * DAY), texts=("1d",))
+    older = world.ledger.schedule(world.wall)
+    next(older)
+    world.configure("30d", "1d")
+    assert world.tick() == []
+    at_once(older)  # of the thresholds before
+    assert world.tick(days=11) == ["expiring"]
+
+
+def test_what_was_restored_is_looked_into_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("certstream.core.restored.STEP", 2)
+    world = watching(*(record(name) for name in "abcde"))
+    restored = ledger()
+    for key, value in world.topics["state"].items():
+        restored.restore(key, value)
+    assert len(list(check(restored, now=0.0, wall=world.wall))) == 3
+    assert restored.live() == 5
+
+
 # --- The clock --------------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +284,7 @@ def test_the_newest_event_before_the_start_bounds_the_clock_not_what_this_proces
     assert restored.newest == restored.head.time
     world.skew = 1000 * DAY
     world.page(record("a", Days=1))
-    world.ledger.schedule(world.wall)
+    at_once(world.ledger.schedule(world.wall))
     assert world.ledger.newest == START
 
 

@@ -14,7 +14,7 @@ from certstream.core.draft import Draft
 from certstream.core.ledger import UNSET, begin
 from certstream.core.observe import observe
 from certstream.core.sweep import Sweep
-from tests.core.world import DAY, LINEAGE, START, World, kind_of, record, watching
+from tests.core.world import DAY, LINEAGE, START, World, at_once, kind_of, record, watching
 
 LIE = 1_000_000_000
 YEARS = 20 * 365 * DAY
@@ -134,7 +134,7 @@ def beginning(skew: int = 0) -> World:
     """A history that begins while the clock cannot be trusted."""
     world = World(fires=False, skew=skew)
     world.ledger.head = begin(world.ledger.settings, lineage=LINEAGE)
-    world.ledger.schedule(world.wall)
+    at_once(world.ledger.schedule(world.wall))
     return world
 
 
@@ -178,7 +178,7 @@ def test_a_threshold_that_is_added_by_a_wrong_clock_counts_from_when_it_is_trust
     world.configure("1d", "30d")
     assert moments(world)[1]["30d"] == UNSET
     world.skew, world.fires = 0, True
-    world.ledger.schedule(world.wall)
+    at_once(world.ledger.schedule(world.wall))
     told = len(world.events)
     assert world.tick(0.1) == [], "it had passed before it was configured"
     assert moments(world)[1]["30d"] == world.wall

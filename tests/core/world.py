@@ -21,6 +21,7 @@ from certstream.core.answers import Answer, Page
 from certstream.core.draft import Draft
 from certstream.core.ledger import Ledger, Settings, adopt, begin
 from certstream.core.observe import Observed, observe
+from certstream.core.restored import check
 from certstream.core.times import thresholds
 from certstream.core.wire import Put
 from tests.schemas.validate import NAMESPACE, problems, problems_of
@@ -85,7 +86,7 @@ class World:
         settings = self._settings()
         self.ledger = Ledger(settings, Anchor(boot=0.0))
         self.ledger.head = msgspec.structs.replace(begin(settings, lineage=LINEAGE), began=self.wall)
-        self.ledger.schedule(self.wall)
+        at_once(self.ledger.schedule(self.wall))
 
     def _settings(self) -> Settings:
         return Settings("prod", "prod", thresholds(list(self.texts)), keep_pem=self.keep_pem)
@@ -155,19 +156,19 @@ class World:
         assert head is not None
         settings = self._settings()
         self.ledger.settings, self.ledger.head = settings, adopt(head, settings)
-        self.ledger.schedule(self.wall)
+        at_once(self.ledger.schedule(self.wall))
 
     def restored(self, *, headless: bool = False) -> Ledger:
         """A ledger made of the records of `state`, as the next process would; without its head. Raises Fatal."""
         ledger = Ledger(self._settings(), Anchor(boot=0.0))
         for key, value in self.topics.get("state", {}).items():
-            ledger.restore(key, value, now=self.now, wall=self.wall)
+            ledger.restore(key, value)
         if headless:
             ledger.head = None
-        ledger.check(now=self.now, wall=self.wall)
+        at_once(check(ledger, now=self.now, wall=self.wall))
         if ledger.head is None:
             ledger.head = self.ledger.head
-        ledger.schedule(self.wall)
+        at_once(ledger.schedule(self.wall))
         return ledger
 
     # --- The judge ----------------------------------------------------------------------------------------------
@@ -269,6 +270,12 @@ def watching(*records: Record | bytes, **settings: Any) -> World:
         world.page(*records)
     world.swept()
     return world
+
+
+def at_once(steps: Iterable[None]) -> None:
+    """Do all steps."""
+    for _ in steps:
+        pass
 
 
 def kind_of(event: dict[str, Any]) -> str:
