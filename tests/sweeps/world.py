@@ -14,6 +14,7 @@ from certstream.config import Account as Entry
 from certstream.service.clock import Clock
 from certstream.service.confirming import NothingToConfirm
 from certstream.service.opening import Ownership
+from certstream.service.supervisor import Supervisor
 from tests.simulation.lies import BLINKING, LIES, REORDERED, Lies
 from tests.simulation.loop import EPOCH, Loop, Process
 from tests.simulation.population import Population
@@ -45,6 +46,7 @@ class World(logging.Handler):
         latency: float = 0.05,
         faults: Sequence[Fault] = (),
         limit: float = 3600.0,
+        commit: float = 0.0,
     ) -> None:
         super().__init__()
         self.loop = loop = Loop(limit=limit)
@@ -57,14 +59,28 @@ class World(logging.Handler):
             loop, {ACCOUNT: self.population}, self.weather, dice, latency, largest=largest, lag=self.lag
         )
         self.lies = Lies(loop, self.upstream, self.population)
-        self.journal = Memory()
+        self.journal = Memory(latency=commit)
         self.sweeps: list[tuple[float, bool]] = []
         self.vouched: list[tuple[float, float]] = []
         """when a sweep ended, and since when then nothing was unseen (`observedthrough`)"""
         self.stop = asyncio.Event()
-        clock = Clock(loop.time, self._boot, self._wall, Random(f"{seed}/product"))
-        config = Config(journal="sqlite:///nowhere", accounts=(account,))
-        self.service = build(config, clock=clock, journal=self.journal, source=self._source)
+        self._clock = Clock(loop.time, self._boot, self._wall, Random(f"{seed}/product"))
+        self._config = Config(journal="sqlite:///nowhere", accounts=(account,))
+        self._process = Process("certstream")
+        self.service = self._build()
+
+    def _build(self) -> Supervisor:
+        return build(self._config, clock=self._clock, journal=self.journal, source=self._source)
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.loop.kill(self._process)
+
+    def start(self) -> None:
+        """Start it again."""
+        self._process = Process("certstream")
+        self.service = self._build()
+        self._serving = self.loop.belonging(self._process, self.service.run(self.stop))
 
     def _boot(self) -> float:
         return 1000.0 + self.loop.now
@@ -119,12 +135,12 @@ class World(logging.Handler):
             self.loop.close()
 
     async def _run(self, story: object) -> None:
-        serving = self.loop.belonging(Process("certstream"), self.service.run(self.stop))
+        self._serving = self.loop.belonging(self._process, self.service.run(self.stop))
         try:
             await story  # type: ignore[misc]
         finally:
             self.stop.set()
-            await serving
+            await self._serving
 
 
 def world_of(plan: Plan) -> World:
