@@ -6,8 +6,10 @@ look-up, has shown it.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 
 from certstream.core.inventory import Inventory
 
@@ -20,6 +22,15 @@ were not seen for longest are looked up sooner."""
 _OLDER = bytes(min(age + 1, MOST) for age in range(256))
 _UNSEEN = bytes([MOST]) + bytes(MOST)
 """Of a mark of a sweep: what is left of an age where it stands."""
+
+
+def doubtful(size: int) -> int:
+    """Sweeps that did not see a row, after which it is worth a look-up.
+
+    A sweep of n pages shows a row with a chance of 1 - (1 - 1/n)^n, more than 1 - 1/e. So after these no more rows than
+    half as many as there are pages, `size` rows on each, are unseen by chance: n * size / e^k <= n / 2.
+    """
+    return math.ceil(math.log(2 * size))
 
 
 class Together:
@@ -43,10 +54,13 @@ class Together:
         """A look-up after the newest sweep has shown this row."""
         self._ages[number] = 0
 
-    def oldest(self, inventory: Inventory, limit: int) -> list[str]:
-        """Live certificates that the newest sweep did not see, those that were not seen for longest first."""
-        found = self._unseen(inventory, since=1)
-        return [inventory.identifier(number) for number, _ in zip(found, range(limit), strict=False)]
+    def oldest(self, inventory: Inventory, *, size: int, least: int, most: int) -> list[str]:
+        """Live certificates that were not seen for `doubtful` sweeps, with pages of this size, at most so many; and
+        others that the newest sweep did not see, up to the least. Those that were not seen for longest come first."""
+        found = list(islice(self._unseen(inventory, since=doubtful(size)), most))
+        if len(found) < least:
+            found = list(islice(self._unseen(inventory, since=1), least))
+        return [inventory.identifier(number) for number in found]
 
     def missing(self, inventory: Inventory) -> list[str]:
         """Live certificates that were not seen for long."""

@@ -22,6 +22,7 @@ from certstream.service.metrics import Metrics
 from certstream.service.observing import Observer
 from certstream.service.opening import Entry, same_user
 from certstream.service.poller import Pace, Poller
+from certstream.service.refreshing import Refreshing
 from certstream.service.sampling import Sampling
 from certstream.service.writer import Writer
 
@@ -140,6 +141,7 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
         calls=calls,
         observer=observer,
         look_ups=look_ups,
+        refreshing=Refreshing(ledger=ledger, look_ups=look_ups, confirming=confirming),
         confirming=confirming,
         sampling=Sampling(calls=calls, observer=observer, clock=clock),
         clock=clock,

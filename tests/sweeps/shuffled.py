@@ -139,7 +139,9 @@ def _delays(
         at, stood = change.at - EPOCH, until.get(change.identifier, end)
         until[change.identifier] = at
         earliest = baselined if change.record is None else 0.0
-        starts = [max(at, start, earliest) for start, stop in runs if min(stood, stop) - max(at, start, earliest) >= STOOD]
+        starts = [
+            max(at, start, earliest) for start, stop in runs if min(stood, stop) - max(at, start, earliest) >= STOOD
+        ]
         if not starts:
             continue
         kinds = {"issue": ("new", "discovered"), "delete": ("deleted",), "initial": ("new", "discovered")}.get(
@@ -149,7 +151,14 @@ def _delays(
         if change.record is None and not any(one.kind != "deleted" and one.at <= stood for one in mine):
             continue
         when = min((one.at for one in mine if one.kind in kinds and one.at >= at), default=None)
-        yield Delay(seed, at, change.what, change.identifier, None if when is None else when - at, starts[0] - at + STOOD + COMMIT)
+        yield Delay(
+            seed,
+            at,
+            change.what,
+            change.identifier,
+            None if when is None else when - at,
+            starts[0] - at + STOOD + COMMIT,
+        )
 
 
 def main() -> int:
@@ -176,17 +185,19 @@ def main() -> int:
             everything += played.delays
             print(
                 f"seed {played.seed}: {played.sweeps} sweeps, {played.calls / played.seconds:.2f} calls/s, baseline "
-                f"{played.baselined:.0f} s, {len(played.delays)} demanded, {len(behind)} late, {len(played.false)} false",
+                f"{played.baselined:.0f} s, {len(played.delays)} demanded, {len(behind)} late, "
+                f"{len(played.false)} false",
                 flush=True,
             )
             for one in behind if words.verbose else ():
                 print("   ", one)
     for what in sorted({one.what for one in everything}):
-        of = sorted(one.told for one in everything if one.what == what and one.told is not None)
-        room = min((one.demanded - one.told for one in everything if one.what == what and one.told is not None), default=0.0)
+        of = [one for one in everything if one.what == what and one.told is not None]
+        told = sorted(one.told or 0.0 for one in of)
+        room = min((one.demanded - (one.told or 0.0) for one in of), default=0.0)
         print(
-            f"{what:<8}{len(of):>6}  p50 {of[len(of) // 2]:5.1f}  p90 {of[int(len(of) * 0.9)]:5.1f}  p99 "
-            f"{of[int(len(of) * 0.99)]:5.1f}  max {of[-1]:5.1f}  least room {room:5.1f}"
+            f"{what:<8}{len(of):>6}  p50 {told[len(of) // 2]:5.1f}  p90 {told[int(len(of) * 0.9)]:5.1f}  p99 "
+            f"{told[int(len(of) * 0.99)]:5.1f}  max {told[-1]:5.1f}  least room {room:5.1f}"
         )
     print(f"{late} late or false, {time.monotonic() - began:.0f} s")
     return 1 if late else 0
