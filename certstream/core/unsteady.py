@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from itertools import islice
+from itertools import groupby, islice
 
 from certstream.core.inventory import Inventory
 
@@ -52,15 +52,24 @@ class Together:
 
     def shown(self, number: int) -> None:
         """A look-up after the newest sweep has shown this row."""
-        self._ages[number] = 0
+        if number < len(self._ages):
+            self._ages[number] = 0
 
-    def oldest(self, inventory: Inventory, *, size: int, least: int, most: int) -> list[str]:
-        """Live certificates that were not seen for `doubtful` sweeps, with pages of this size, at most so many; and
-        others that the newest sweep did not see, up to the least. Those that were not seen for longest come first."""
-        found = list(islice(self._unseen(inventory, since=doubtful(size)), most))
-        if len(found) < least:
-            found = list(islice(self._unseen(inventory, since=1), least))
-        return [inventory.identifier(number) for number in found]
+    def oldest(self, inventory: Inventory, *, size: int, gone: int, least: int, most: int) -> list[str]:
+        """Live certificates that are worth a look-up, those that were not seen for longest first.
+
+        These are what was not seen for `doubtful` sweeps with pages of this size; what was not seen for fewer, where
+        half of these may be among the `gone` that `TotalCount` counts no more; and others that the newest sweep did not
+        see, up to the least.
+        """
+        found: list[int] = []
+        for age, rows in groupby(self._unseen(inventory, since=1), key=self._ages.__getitem__):
+            found += islice(rows, max(most, 2 * gone) + 1 - len(found))
+            if age < doubtful(size) and len(found) > 2 * gone:
+                before = sum(self._ages[number] > age for number in found)
+                del found[max(before, least) :]
+                break
+        return [inventory.identifier(number) for number in found[:most]]
 
     def missing(self, inventory: Inventory) -> list[str]:
         """Live certificates that were not seen for long."""

@@ -22,8 +22,6 @@ log = logging.getLogger("certstream")
 
 AT_ONCE = 8
 """Candidates that the same two controls vouch for."""
-REFRESHED_AT_ONCE = 50
-"""Look-ups that wait for a slot together, so that one that gets no answer for long keeps few others waiting."""
 CONTROLS = 3
 FRESH_MS = 60_000
 """How recently a control must have been shown by an answer."""
@@ -62,20 +60,14 @@ class LookUps:
             decided &= await self._delete(now[at : at + AT_ONCE])
         return decided and not self._busy and not self._doubts.open()
 
-    async def refresh(self, identifiers: Sequence[str]) -> set[str]:
-        """Look up what no page has shown for longest, when nothing more urgent is to be asked; those that are there.
-        What is not is a candidate for deletion like any other."""
-        there: set[str] = set()
-        missing: list[str] = []
-        now = [identifier for identifier in identifiers if self._doubts.may(identifier)]
-        for at in range(0, len(now), REFRESHED_AT_ONCE):
-            group = now[at : at + REFRESHED_AT_ONCE]
-            empty, open_ = await self._ask(group, Urgency.SWEEP)
-            there.update(one for one in group if one not in empty and one not in open_)
-            missing += empty
-        if missing and await self.believable(len(missing)):
-            await self.delete(missing)
-        return there
+    async def refresh(self, identifier: str) -> bool | None:
+        """Look up what no page has shown for long, when nothing more urgent is to be asked: whether it is there; None
+        where no answer says so, or none is to be expected now. What is not is a candidate for deletion like any other.
+        """
+        if not self._doubts.may(identifier):
+            return None
+        empty, open_ = await self._ask([identifier], Urgency.SWEEP)
+        return None if identifier in open_ else identifier not in empty
 
     async def believable(self, candidates: int, *, empty: bool = False) -> bool:
         """Whether so many candidates for deletion may be looked up; if not, the account becomes suspect."""

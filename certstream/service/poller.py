@@ -228,7 +228,7 @@ class Poller:
         self._nominate(() if believed else missing)
         if not believed:
             return
-        self._refreshing.begin()
+        self._refreshing.begin(sweep, together)
         whole = together.whole(self.ledger.inventory) and sweep.total is not None and self.ledger.live() >= sweep.total
         await self._observer.commit(partial(swept_together, whole=whole, suspicion=together.suspicion))
         self._observer.released()

@@ -1,32 +1,40 @@
 """A list whose order changes between calls: what its sweeps have seen together, and the look-ups of what they have not.
 
-They go on beside the sweeps (docs/decisions/0026).
+The look-ups go on beside the sweeps (docs/decisions/0026).
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from certstream.core.ledger import Ledger
 from certstream.core.sweep import Sweep
 from certstream.core.unsteady import Together
 from certstream.service.confirming import Confirming
-from certstream.service.lookups import LookUps
+from certstream.service.lookups import AT_ONCE, LookUps
+from certstream.service.observing import Observer
 
-LEAST = 8
-"""Look-ups after a sweep, at least, where so many were not seen. Never more than it had pages, where it had more."""
+LEAST, MOST = 8, 50
+"""Look-ups after a sweep, where so many were not seen. Where it has more pages than that, these are the most."""
+LOOKING = 10
+"""Look-ups at the same time: no more than pages, so that each have half of the calls where both want more."""
+DECIDING = 3
+"""Groups that are decided at the same time, so that a call without an answer keeps only a few waiting."""
+GATHER = 1.0
+"""Seconds in which those that are missing gather: two controls vouch for all of a group."""
 
 
 class Refreshing:
-    """Of one account. `swept` and `steady` are for the poller, `run` is the task."""
+    """Of one account. `swept`, `begin` and `steady` are for the poller, `run` is the task."""
 
-    def __init__(self, *, ledger: Ledger, look_ups: LookUps, confirming: Confirming) -> None:
-        self._ledger, self._look_ups, self._confirming = ledger, look_ups, confirming
+    def __init__(self, *, observer: Observer, look_ups: LookUps, confirming: Confirming) -> None:
+        self._ledger, self._look_ups, self._confirming = observer.ledger, look_ups, confirming
         self._together: Together | None = None
-        self._pages = self._size = 0
-        """of the newest sweep"""
-        self._due = asyncio.Event()
-        self._busy = False
+        self._waiting: asyncio.Queue[str] = asyncio.Queue()
+        self._under_way: set[str] = set()
+        """looked up, or missing and not decided"""
+        self._missing: list[str] = []
+        self._undecided = 0
+        self._found = asyncio.Event()
 
     @property
     def unsteady(self) -> bool:
@@ -36,42 +44,71 @@ class Refreshing:
     def steady(self) -> None:
         """A sweep was complete: the order does not change any more."""
         self._together = None
+        self._forget()
 
     def swept(self, sweep: Sweep, suspicion: int | None) -> Together:
         """A sweep ended that cannot be complete. `suspicion`: since when the account was suspect as it began."""
         self._together = together = self._together or Together()
         together.add(sweep.seen, self._ledger.inventory, suspicion)
-        self._pages, self._size = sweep.read, sweep.size
         return together
 
     def missing(self, together: Together) -> list[str]:
         """What was not seen for long, and no operator has confirmed as gone."""
         return [one for one in together.missing(self._ledger.inventory) if one not in self._confirming.gone]
 
-    def begin(self) -> None:
-        """Look up what was not seen for longest, when the last ones have been decided."""
-        self._due.set()
+    def begin(self, sweep: Sweep, together: Together) -> None:
+        """Look up what was not seen for longest; what was to be looked up before this sweep ended is chosen anew."""
+        gone = max(self._ledger.live() - sweep.total, 0) if sweep.total is not None else 0
+        self._forget()
+        for identifier in together.oldest(
+            self._ledger.inventory, size=sweep.size, gone=gone, least=LEAST, most=max(MOST, sweep.read)
+        ):
+            if identifier not in self._under_way:
+                self._waiting.put_nowait(identifier)
+
+    def _forget(self) -> None:
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
 
     async def run(self) -> None:
         """Look up, and decide what is not there, for ever."""
-        while True:
-            await self._due.wait()
-            self._busy = True
-            self._due.clear()
-            try:
-                if self._together is not None:
-                    await self._refresh(self._together)
-            finally:
-                self._busy = False
+        self._under_way.clear()
+        self._missing.clear()
+        self._undecided = 0
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(LOOKING):
+                tasks.create_task(self._look())
+            for _ in range(DECIDING):
+                tasks.create_task(self._decide())
 
     async def settle(self) -> None:
-        """Until nothing is looked up, nor to be."""
-        while self._busy or self._due.is_set():  # noqa: ASYNC110 - `once` alone asks, and only at its end
+        """Until nothing is under way, nor waits."""
+        while self._under_way or not self._waiting.empty():  # noqa: ASYNC110 - `once` alone asks, and only at its end
             await asyncio.sleep(0.05)
 
-    async def _refresh(self, together: Together) -> None:
-        inventory = self._ledger.inventory
-        oldest = together.oldest(inventory, size=self._size, least=LEAST, most=max(LEAST, self._pages))
-        for identifier in await self._look_ups.refresh(oldest):
-            if (number := inventory.number(identifier)) is not None:
-                together.shown(number)
+    async def _look(self) -> None:
+        while True:
+            identifier = await self._waiting.get()
+            self._under_way.add(identifier)
+            there = await self._look_ups.refresh(identifier)
+            if there is False:
+                self._missing.append(identifier)
+                self._undecided += 1
+                self._found.set()
+                continue
+            self._under_way.discard(identifier)
+            number = self._ledger.inventory.number(identifier)
+            if there and number is not None and self._together is not None:
+                self._together.shown(number)
+
+    async def _decide(self) -> None:
+        while True:
+            await self._found.wait()
+            await asyncio.sleep(GATHER)
+            group, self._missing[:AT_ONCE] = self._missing[:AT_ONCE], []
+            if not self._missing:
+                self._found.clear()
+            if group and await self._look_ups.believable(self._undecided):
+                await self._look_ups.delete(group)
+            self._undecided -= len(group)
+            self._under_way.difference_update(group)
