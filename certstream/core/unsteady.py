@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from itertools import groupby, islice
+from itertools import islice
 
 from certstream.core.inventory import Inventory
 
@@ -18,6 +18,8 @@ MOST = 255
 LONG = 8
 """Sweeps that did not see a row, after which it is missing: by chance it is one in three thousand, and the ones that
 were not seen for longest are looked up sooner."""
+MORE = 4 / 3
+"""Times as many as chance leaves: then a quarter of them are gone."""
 
 _OLDER = bytes(min(age + 1, MOST) for age in range(256))
 _UNSEEN = bytes([MOST]) + bytes(MOST)
@@ -55,21 +57,24 @@ class Together:
         if number < len(self._ages):
             self._ages[number] = 0
 
-    def oldest(self, inventory: Inventory, *, size: int, gone: int, least: int, most: int) -> list[str]:
+    def oldest(self, inventory: Inventory, *, live: int, size: int, least: int, most: int) -> list[str]:
         """Live certificates that are worth a look-up, those that were not seen for longest first.
 
         These are what was not seen for `doubtful` sweeps with pages of this size; what was not seen for fewer, where
-        half of these may be among the `gone` that `TotalCount` counts no more; and others that the newest sweep did not
-        see, up to the least.
+        there are a third more of these, or more, than chance leaves of `live` certificates; and others that the
+        newest sweep did not see, up to the least.
         """
-        found: list[int] = []
-        for age, rows in groupby(self._unseen(inventory, since=1), key=self._ages.__getitem__):
-            found += islice(rows, max(most, 2 * gone) + 1 - len(found))
-            if age < doubtful(size) and len(found) > 2 * gone:
-                before = sum(self._ages[number] > age for number in found)
-                del found[max(before, least) :]
+        soonest = max(math.ceil(math.log(max(live, 1) / most)), 1)
+        found = list(islice(self._unseen(inventory, since=soonest), 2 * most))
+        since = doubtful(size)
+        for sweeps in range(soonest, since):
+            if sum(self._ages[number] >= sweeps for number in found) >= MORE * live * math.exp(-sweeps):
+                since = sweeps
                 break
-        return [inventory.identifier(number) for number in found[:most]]
+        worth = [number for number in found if self._ages[number] >= since]
+        if len(worth) < least:
+            worth = list(islice(self._unseen(inventory, since=1), least))
+        return [inventory.identifier(number) for number in worth[:most]]
 
     def missing(self, inventory: Inventory) -> list[str]:
         """Live certificates that were not seen for long."""

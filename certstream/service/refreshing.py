@@ -58,11 +58,9 @@ class Refreshing:
 
     def begin(self, sweep: Sweep, together: Together) -> None:
         """Look up what was not seen for longest; what was to be looked up before this sweep ended is chosen anew."""
-        gone = max(self._ledger.live() - sweep.total, 0) if sweep.total is not None else 0
         self._forget()
-        for identifier in together.oldest(
-            self._ledger.inventory, size=sweep.size, gone=gone, least=LEAST, most=max(MOST, sweep.read)
-        ):
+        live, most = self._ledger.live(), max(MOST, sweep.read)
+        for identifier in together.oldest(self._ledger.inventory, live=live, size=sweep.size, least=LEAST, most=most):
             if identifier not in self._under_way:
                 self._waiting.put_nowait(identifier)
 
