@@ -64,9 +64,9 @@ class Together:
         there are a third more of these, or more, than chance leaves of `live` certificates; and others that the
         newest sweep did not see, up to the least.
         """
-        soonest = max(math.ceil(math.log(max(live, 1) / most)), 1)
-        found = list(islice(self._unseen(inventory, since=soonest), 2 * most))
         since = doubtful(size)
+        soonest = min(max(math.ceil(math.log(max(live, 1) / most)), 1), since)
+        found = list(islice(self._unseen(inventory, since=soonest), 2 * most))
         for sweeps in range(soonest, since):
             if sum(self._ages[number] >= sweeps for number in found) >= MORE * live * math.exp(-sweeps):
                 since = sweeps

@@ -24,7 +24,8 @@ from tests.sweeps.world import ACCOUNT, World
 from tests.verify.history import COMMIT, STOOD
 
 MIX = (("issue", 0.35), ("revoke", 0.15), ("drop", 0.30), ("edit", 0.20))
-MINUTES, QUIET = 5.0, 75.0
+QUIET = 75.0
+"""Seconds before the end in which nothing happens."""
 ALWAYS = 1e6
 
 
@@ -35,6 +36,7 @@ class Setup(NamedTuple):
     rate: float = 2.0
     faults: float = 0.05
     page_size: int = 100
+    minutes: float = 5.0
     kills: int = 2
     latency: float = 0.05
     commit: float = 0.03
@@ -90,7 +92,7 @@ def play(seed: int, setup: Setup) -> Played:
     """One run of five minutes."""
     dice = Random(f"{seed}/shuffled")
     world = world_of(seed, setup)
-    seconds = MINUTES * 60
+    seconds = setup.minutes * 60
     last = seconds - QUIET
     runs: list[tuple[float, float]] = []
 
@@ -167,12 +169,8 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--verbose", action="store_true")
-    parser.add_argument("--commit", type=float, default=0.03)
-    parser.add_argument("--certificates", type=int, default=2000)
-    parser.add_argument("--kills", type=int, default=2)
     words = parser.parse_args()
-    setup = Setup(commit=words.commit, certificates=words.certificates, kills=words.kills)
+    setup = Setup()
     began = time.monotonic()
     late = 0
     everything: list[Delay] = []
@@ -189,7 +187,7 @@ def main() -> int:
                 f"{len(played.false)} false",
                 flush=True,
             )
-            for one in behind if words.verbose else ():
+            for one in behind:
                 print("   ", one)
     for what in sorted({one.what for one in everything}):
         of = [one for one in everything if one.what == what and one.told is not None]

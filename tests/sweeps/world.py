@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
@@ -67,6 +70,7 @@ class World(logging.Handler):
         self._clock = Clock(loop.time, self._boot, self._wall, Random(f"{seed}/product"))
         self._config = Config(journal="sqlite:///nowhere", accounts=(account,))
         self._process = Process("certstream")
+        self._killed = False
         self.service = self._build()
 
     def _build(self) -> Supervisor:
@@ -75,6 +79,7 @@ class World(logging.Handler):
     def kill(self) -> None:
         """`kill -9`."""
         self.loop.kill(self._process)
+        self._killed = True
 
     def start(self) -> None:
         """Start it again."""
@@ -132,7 +137,17 @@ class World(logging.Handler):
             log.removeHandler(self)
             log.setLevel(level)
             log.propagate = propagates
-            self.loop.close()
+            self._close()
+
+    def _close(self) -> None:
+        """What a killed process would have awaited is thrown away, and says so."""
+        unraisable, sys.unraisablehook = sys.unraisablehook, lambda *_: None
+        self.loop.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            if self._killed:
+                gc.collect()
+        sys.unraisablehook = unraisable
 
     async def _run(self, story: object) -> None:
         self._serving = self.loop.belonging(self._process, self.service.run(self.stop))
