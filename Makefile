@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .PHONY: demo test check kafka toxiproxy verify-main verify-shuffled simulate sweeps mutants chaos pacing soak bench \
-	bench-journal pacing-redis test-registry test-interop lock format clean help
+	bench-journal bench-latency pacing-redis test-registry test-interop lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -98,6 +98,9 @@ bench: $(VENV)/dev.stamp  ## ratios against named peers, in one run
 
 bench-journal: kafka  ## the journal, on a real Kafka and on SQLite: ratios against named peers, in one run
 	@$(BIN)/python -m bench.journal $(ARGS)
+
+bench-latency: $(VENV)/dev.stamp  ## how soon a change among a million is an event, in virtual time: FULL=1 for all cells
+	@$(BIN)/python -m bench.latency $(if $(FULL),--full) $(ARGS)
 
 format: $(VENV)/dev.stamp  ## rewrite in the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .

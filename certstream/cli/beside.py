@@ -14,6 +14,9 @@ from certstream.cli.lines import safe
 from certstream.config import Config, is_loopback
 from certstream.core.errors import Fatal
 
+LARGEST = 16 << 20
+"""Bytes of an answer: `/readyz` has some hundred for each account."""
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
@@ -58,7 +61,12 @@ async def ask(config: Config, method: str, url: str, body: Any = None, *, within
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=within)) as session,
         session.request(method, url, headers=headers, allow_redirects=False, json=body) as answer,
     ):
-        return answer.status, orjson.loads(await answer.content.read(1 << 20))
+        content = bytearray()
+        async for part in answer.content.iter_chunked(1 << 16):
+            content += part
+            if len(content) > LARGEST:
+                raise ValueError("larger than any answer of certstream")
+        return answer.status, orjson.loads(content)
 
 
 async def tell(

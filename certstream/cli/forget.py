@@ -16,13 +16,9 @@ from certstream.cli.lines import safe
 from certstream.cli.options import ConfigFile, configuration
 from certstream.config import Config
 from certstream.core.errors import Fatal
-from certstream.core.wire import STATE
-from certstream.ports import Held, Journal
 
 PATIENCE = 3600.0
 """Seconds that a running service may take: a million rows are some minutes."""
-LISTEN = 6.0
-"""Seconds in which an owner of a shard writes something for certain: it proves every two that it is one."""
 
 
 def register(app: typer.Typer) -> None:
@@ -77,7 +73,7 @@ async def _alone(config: Config, account: str, by: str, why: str) -> int:
     """Own the shard ourselves. Raises Held, and changes nothing, beside a service that owns it."""
     from certstream import app
     from certstream.service.clock import Clock
-    from certstream.service.forgetting import Unknown, forget, shard_with
+    from certstream.service.forgetting import LISTEN, Unknown, forget, refuse_beside, shard_with
     from certstream.service.group import open_group
     from certstream.service.metrics import Metrics
 
@@ -85,8 +81,9 @@ async def _alone(config: Config, account: str, by: str, why: str) -> int:
     try:
         await journal.start()
         number = await shard_with(journal, account)
-        if config.brokers:
-            await _refuse_beside(journal, number)
+        if config.brokers:  # an embedded journal's lock says whether somebody writes
+            print(f"looking for {LISTEN:.0f} s whether a service writes to this journal", file=sys.stderr)
+            await refuse_beside(journal, number)
         group = await open_group(journal, number, [], clock=clock, metrics=Metrics(), away=lambda reason: None)
         async with asyncio.TaskGroup() as writing:
             group.writing = writing.create_task(group.writer.run())
@@ -101,15 +98,3 @@ async def _alone(config: Config, account: str, by: str, why: str) -> int:
     finally:
         await journal.close()
     return count
-
-
-async def _refuse_beside(journal: Journal, number: int) -> None:
-    """An embedded journal's lock says whether somebody writes; on Kafka, opening a shard would end its owner."""
-    print(f"looking for {LISTEN:.0f} s whether a service writes to this journal", file=sys.stderr)
-    before = (await journal.ends([STATE]))[STATE, number]
-    await asyncio.sleep(LISTEN)
-    if (await journal.ends([STATE]))[STATE, number] != before:
-        raise Held(
-            "a service writes to this journal, and none answers on http.listen of this configuration: stop it; or take "
-            "the account out of its configuration, send it SIGHUP, and run forget on its host with that configuration"
-        )

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import aiohttp
+import orjson
 
 from certstream.core.errors import Fatal, Transient
 
@@ -22,6 +23,8 @@ VALUE_SCHEMA_ID = "__value_schema_id"
 """The header in which Confluent's clients look for the schema of a value that has none before its bytes."""
 DEADLINE = 10.0
 """Seconds for one answer."""
+LARGEST = 4 << 20
+"""Bytes of an answer: schemas and what is wrong with them are some 100 KB."""
 _MEDIA = "application/vnd.schemaregistry.v1+json"
 _PASSING = (408, 425, 429)
 
@@ -69,7 +72,7 @@ class Registry:
                 path = f"/compatibility/subjects/{place}/versions/latest?verbose=true"
                 status, said = await self._ask(session, "POST", path, body)
                 if status not in (200, 404) or said.get("is_compatible") is False:
-                    raise self._refused(subject, 409, {"message": "; ".join(map(str, said.get("messages") or []))})
+                    raise self._refused(subject, 409, {"message": "; ".join(map(str, _list(said.get("messages"))))})
         return missing
 
     async def _one(self, session: aiohttp.ClientSession, subject: str, schema: Mapping[str, Any]) -> bytes:
@@ -102,11 +105,11 @@ class Registry:
                 headers={"Content-Type": _MEDIA, "Accept": _MEDIA},
                 allow_redirects=False,
             ) as answer:
-                content = await answer.read()
+                content = await self._whole(answer)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise RegistryAway(f"the schema registry at {self._url}: {error or type(error).__name__}") from error
         try:
-            said = json.loads(content)
+            said = orjson.loads(content)  # refuses what is nested too deep, where `json` raises RecursionError
         except ValueError:
             said = None
         told = said if isinstance(said, dict) else {"message": content[:256].decode(errors="replace")}
@@ -115,6 +118,14 @@ class Registry:
                 f"the schema registry at {self._url}: {answer.status} {told.get('message', '')}".rstrip()
             )
         return answer.status, told
+
+    async def _whole(self, answer: aiohttp.ClientResponse) -> bytes:
+        content = bytearray()
+        async for part in answer.content.iter_chunked(1 << 16):
+            content += part
+            if len(content) > LARGEST:
+                raise RegistryAway(f"the schema registry at {self._url}: its answer is larger than {LARGEST} bytes")
+        return bytes(content)
 
     def _refused(self, subject: str, status: int, said: Mapping[str, Any]) -> RegistryRefused:
         why = str(said.get("message") or "no reason given")[:1000]
@@ -126,6 +137,10 @@ class Registry:
             422: "it is no schema to it",
         }.get(status, f"status {status}")
         return RegistryRefused(f"the schema registry at {self._url} refuses {subject}: {meaning}: {why}")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _body(schema: Mapping[str, Any]) -> dict[str, str]:

@@ -34,8 +34,10 @@ class Urgency(IntEnum):
 
     DECISION = 0
     """a look-up that decides an event"""
-    PROBE = 1
-    SWEEP = 2
+    SEARCH = 1
+    """a page of the search for where the list moved"""
+    PROBE = 2
+    SWEEP = 3
 
 
 class Share:
@@ -116,9 +118,16 @@ class Budget:
         self.frozen_until = 0.0
         self._held_until = 0.0
 
-    async def call(self, urgency: Urgency, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Make one call when its turn comes. Raises what `ask` raises; a throttle answer freezes the budget."""
+    async def call(
+        self, urgency: Urgency, ask: Callable[[], Awaitable[Answer]], *, gate: asyncio.Event | None = None
+    ) -> Answer:
+        """Make one call when its turn comes, and when `gate` is open then. Raises what `ask` raises; a throttle answer
+        freezes the budget."""
         permit = await self._turn(urgency)
+        while gate is not None and not gate.is_set():
+            self._give_back(permit, used=False)
+            await gate.wait()
+            permit = await self._turn(urgency)
         token, used = _PERMIT.set(permit), True
         try:
             answer = await ask()

@@ -37,6 +37,9 @@ class Calls:
         """when the last good answer came, monotonic"""
         self.failing: str | None = None
         """why the first call after it failed, if one did"""
+        self.sweeping = asyncio.Event()
+        """clear while a search runs: the pages of a sweep wait, for every slot that they take makes it slower"""
+        self.sweeping.set()
         self.denied: str | None = None
         """why the account may not call, until an answer says otherwise"""
 
@@ -53,6 +56,7 @@ class Calls:
                 answer = await self._budget.call(
                     urgency,
                     lambda: self.source.list(page=page, size=size, identifier=identifier, anywhere=anywhere),
+                    gate=self.sweeping if urgency is Urgency.SWEEP else None,
                 )
             except Transient as error:
                 self._failed(error)

@@ -16,14 +16,17 @@ from certstream.core.errors import Fatal
 from certstream.core.events import key_of
 from certstream.core.rows import Head, decode_head, decode_row
 from certstream.core.wire import ACCOUNTS, STATE, Put
-from certstream.ports import Journal, JournalAway, JournalDoubt
+from certstream.ports import Held, Journal, JournalAway, JournalDoubt
 from certstream.service.group import Group
-from certstream.service.opening import PAUSE
+from certstream.service.opening import PAUSE, newest
 
 log = logging.getLogger("certstream")
 
 BATCH = 500
 """Rows whose tombstones go into one commit: the others' commits wait for no more than that."""
+
+LISTEN = 6.0
+"""Seconds in which an owner of a shard writes something for certain: it proves every two that it is one."""
 
 
 class Unknown(Exception):
@@ -37,13 +40,21 @@ class Watched(Exception):
 async def shard_with(journal: Journal, account: str) -> int:
     """The shard that an account's history is in. Raises Unknown, JournalAway."""
     for topic in (ACCOUNTS, STATE):  # the small one first: the other is a row for each certificate
-        found: int | None = None
-        async for stored in journal.read([topic]):
-            if stored.key == key_of(account):
-                found = stored.partition if stored.value is not None else None
-        if found is not None:
-            return found
+        if (found := await newest(journal, topic, account)) is not None:
+            return found.partition
     raise Unknown(f"there is no history of an account {account} in this journal")
+
+
+async def refuse_beside(journal: Journal, number: int) -> None:
+    """Before a shard is opened only to forget: that would end an owner, who may even watch the account. Raises Held."""
+    before = (await journal.ends([STATE]))[STATE, number]
+    await asyncio.sleep(LISTEN)
+    if (await journal.ends([STATE]))[STATE, number] != before:
+        raise Held(
+            "another service writes to its part of this journal, and does not answer on http.listen of this "
+            "configuration: stop it; or take the account out of its configuration, send it SIGHUP, and run forget on "
+            "its host with that configuration"
+        )
 
 
 async def forget(group: Group, account: str, by: str, why: str) -> int:

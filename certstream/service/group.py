@@ -77,8 +77,14 @@ class Group:
         entry.ownership.shard = self.shard
         self.entries.append(entry)
 
+    async def part(self, entry: Entry) -> None:
+        """An account whose loops have ended leaves. What it asked for last may be in doubt: the journal's answer is for
+        its memory too, or the same would be decided, and told, again."""
+        await self.writer.turn(_settled)
+        self.dismiss(entry)
+
     def dismiss(self, entry: Entry) -> None:
-        """An account whose loops have ended is not this one's any more."""
+        """An account that has nothing to be committed is not this one's any more."""
         self.entries.remove(entry)
         self.memory.ledgers.pop(entry.ledger.name, None)
         self.pace(entry.ledger.settings.budget)
@@ -117,6 +123,10 @@ class Group:
             _, hanging = await asyncio.wait((self.writing,), timeout=FINISH)
             for one in hanging:
                 one.cancel()
+
+
+async def _settled() -> None:
+    """Whose turn it is knows that everything asked for before is."""
 
 
 async def open_group(

@@ -83,6 +83,15 @@ class LookUps:
             self._observer.suspected(reason)
         return reason is None
 
+    async def few(self, candidates: int) -> bool:
+        """Whether so many may be looked up, judged like a sweep's; if not, nothing comes of it: what a search finds
+        missing while a sweep runs, that sweep may have seen before, and would release the account again."""
+
+        def judge(draft: Draft) -> bool:
+            return draft.head.suspect is None and deletion.mass_disappearance(draft, candidates, empty=False) is None
+
+        return await self._observer.commit(judge)
+
     async def _delete(self, identifiers: Sequence[str]) -> bool:
         """Look up a few between two controls; tell the deletion of what is not there. Whether all were decided.
 

@@ -61,6 +61,12 @@ class Metrics:
             ("account",),
             registry=registry,
         )
+        self.searches = Counter(
+            "certstream_searches",
+            "Searches for where the list moved, by outcome: found, nothing, bulk or unsteady",
+            ("account", "outcome"),
+            registry=registry,
+        )
         self.last_complete_sweep = Gauge(
             "certstream_last_complete_sweep_timestamp_seconds",
             "End of the last complete sweep",

@@ -15,7 +15,7 @@ from certstream.core.errors import CertstreamError, Fatal, Transient
 from certstream.core.events import key_of
 from certstream.core.ledger import Ledger, adopt, begin
 from certstream.core.rows import Head, encode
-from certstream.core.wire import ACCOUNTS, STATE, Put
+from certstream.core.wire import ACCOUNTS, STATE, Put, Stored
 from certstream.ports import Claim, Journal, JournalAway, JournalDoubt, Limiter, Shard, Source
 from certstream.service import users
 from certstream.service.clock import Clock
@@ -240,16 +240,23 @@ async def head_of(journal: Journal, number: int, entry: Entry, verify: Callable[
     return msgspec.structs.replace(head, uid=same_user(head, entry))
 
 
+async def newest(journal: Journal, topic: str, account: str) -> Stored | None:
+    """The record that an account has in a topic, in whatever partition. A tombstone ends what is before it in its own
+    partition alone: a name that was forgotten may have begun anew in another, under another budget."""
+    found: dict[int, Stored] = {}
+    async for stored in journal.read([topic]):
+        if stored.key == key_of(account):
+            found[stored.partition] = stored
+    return next((stored for stored in found.values() if stored.value is not None), None)
+
+
 async def _refuse_elsewhere(journal: Journal, number: int, entry: Entry, verify: Callable[[], Awaitable[None]]) -> None:
     """An account whose budget was changed, or whose head was lost, would begin a second history."""
     name = entry.ledger.name
-    last = None
-    async for stored in journal.read([ACCOUNTS]):
-        if stored.key == key_of(name):
-            last = stored  # a tombstone ends what is before it: the name was forgotten
-    if last is None or last.value is None:
+    last = await newest(journal, ACCOUNTS, name)
+    if last is None:
         return
-    budget = msgspec.json.decode(last.value).get("budget", "?")
+    budget = msgspec.json.decode(last.value or b"{}").get("budget", "?")
     if budget != entry.ledger.settings.budget:
         raise Fatal(f"account {name} has a history already, under the budget {budget!r}: write budget = {budget!r}")
     if last.partition != number:

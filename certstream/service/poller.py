@@ -27,6 +27,7 @@ from certstream.service.metrics import Metrics
 from certstream.service.observing import FOREIGN, Observer
 from certstream.service.refreshing import Refreshing
 from certstream.service.sampling import Sampling
+from certstream.service.searching import Searching
 
 log = logging.getLogger("certstream")
 
@@ -61,13 +62,14 @@ class Poller:
         refreshing: Refreshing,
         confirming: Confirming,
         sampling: Sampling,
+        searching: Searching,
         clock: Clock,
         metrics: Metrics,
         pace: Pace,
     ) -> None:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
-        self._refreshing, self._sampling = refreshing, sampling
+        self._refreshing, self._sampling, self._searching = refreshing, sampling, searching
         self._clock, self._metrics, self._pace = clock, metrics, pace
         self._size = self._asked = pace.page_size
         self._changed = asyncio.Event()
@@ -104,6 +106,7 @@ class Poller:
             tasks.create_task(self._refreshing.run())
             tasks.create_task(self._confirming.run())
             tasks.create_task(self._sampling.run())
+            tasks.create_task(self._searching.run())
 
     async def once(self) -> bool:
         """One complete sweep (of three tries), the look-ups that it asks for included; whether there was one."""
@@ -152,6 +155,7 @@ class Poller:
             for _ in range(READERS):
                 readers.create_task(self._read_on(sweep))
         verdict = await self._judge(sweep, began)
+        self._searching.swept(verdict)
         if verdict.complete:
             self._refreshing.steady()
             await self._conclude(sweep, began, began_at, suspicion)
@@ -181,6 +185,7 @@ class Poller:
         self.gaps.read(number)
         sweep.answered(number, answer.page)
         sweep.mark(number, observed, self.ledger.inventory)
+        self._searching.saw(number, sweep.size, answer, observed)
         self._progress(sweep)
 
     def _progress(self, sweep: Sweep) -> None:
@@ -249,7 +254,7 @@ class Poller:
 
     async def _pause(self, began: float, most: float) -> None:
         """Until the sweep after the one that began then is due, `most` seconds after it at the latest, or a probe says
-        that the list has moved."""
+        that the list has moved and no search finds where."""
         while (remaining := began + min(self._pace.sweep_every, most) - self._clock.monotonic()) > 0:
             await self._rest(min(remaining, self._pace.probe_every))
             if began + min(self._pace.sweep_every, most) > self._clock.monotonic() and await self._moved():
@@ -267,10 +272,11 @@ class Poller:
         before = self._calls.total
         try:
             answer = await self._calls.ask(Urgency.PROBE, page=1, size=self._size)
-            await self._observer.observe(answer)
+            observed = await self._observer.observe(answer)
         except Transient:
             return False
-        return answer.page.total != before
+        self._searching.saw(1, self._size, answer, observed)
+        return answer.page.total != before and not await self._searching.located()
 
 
 def _end_if_cancelled() -> None:

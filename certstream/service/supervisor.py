@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from certstream.core.errors import CertstreamError
+from certstream.core.pacing import SECOND
 from certstream.core.sharding import shard_of
 from certstream.ports import Journal
 from certstream.service import expiry, users
 from certstream.service.clock import Clock
 from certstream.service.confirming import NothingToConfirm
-from certstream.service.forgetting import Watched, forget, shard_with
+from certstream.service.forgetting import Watched, forget, refuse_beside, shard_with
 from certstream.service.group import FINISH, Group, open_group
 from certstream.service.metrics import Metrics
 from certstream.service.opening import (
@@ -27,7 +28,7 @@ from certstream.service.opening import (
 )
 from certstream.service.registration import Registration
 from certstream.service.tasks import Stop, awaited, first_of, unless
-from certstream.service.working import Change, Working, retire
+from certstream.service.working import DEADLINE, Change, Working, retire
 
 log = logging.getLogger("certstream")
 
@@ -55,6 +56,7 @@ class Supervisor:
     """whoever holds it may `add`, `change` and `remove` accounts; none is forgotten meanwhile"""
     refused: list[str] = field(default_factory=list)
     """what of the newest configuration is not in force, and why, for people"""
+    _former: users.Former = field(default_factory=users.Former)
     _step: str = "waiting for the journal"
     """what keeps the accounts that are not running yet, for people"""
 
@@ -149,6 +151,8 @@ class Supervisor:
             changed = change.of(entry)
             running.refuse_another(change, changed)
             unknown = await identify_change(self.entries, entry, changed)
+            if change.source is not None:
+                self._former.let_end(running.budget, self.clock.monotonic())
             await running.change(change, changed)
         except BaseException:
             users.settle(self.entries)
@@ -157,6 +161,7 @@ class Supervisor:
             raise
         self._unknown += [entry for _ in unknown if entry not in self._unknown]
         if change.source is not None and self._work is not None:
+            self._former.count_until(self.clock.monotonic() + DEADLINE + SECOND)
             self._work.create_task(retire(before))
         if (group := self._group_of(running.entry)) is not None:
             group.pace(change.settings.budget)
@@ -166,11 +171,12 @@ class Supervisor:
         """Stop with an account; its history stays as it is, and its slots come back to its budget."""
         running = self._running[account]
         await running.stop()
+        self._former.count_until(self.clock.monotonic() + SECOND)
         del self._running[account]
         self.entries.remove(running.entry)
         users.settle(self.entries)
         if (group := self._group_of(running.entry)) is not None:
-            group.dismiss(running.entry)
+            await group.part(running.entry)
         await running.entry.source.close()
         self.metrics.forget(account)
         log.info("account.removed", extra={"account": account})
@@ -178,7 +184,7 @@ class Supervisor:
     async def forget(self, account: str, by: str, why: str) -> int:
         """End the history of an account that is not watched any more; gives how many certificates it had.
 
-        Raises Watched, Unknown; Fatal for a history that is torn.
+        Raises Watched, Unknown; Held where another process has its shard; Fatal for a history that is torn.
         """
         async with self.turn:
             if self.entry(account) is not None:
@@ -187,6 +193,7 @@ class Supervisor:
                 raise Watched(f"the service is still starting: {self._step}")
             number = await shard_with(self.journal, account)
             if (group := self._groups.get(number)) is None:
+                await refuse_beside(self.journal, number)
                 self._write(group := await self._own(number, []))
             return await forget(group, account, by, why)
 
@@ -254,6 +261,7 @@ class Supervisor:
     def _begin(self, group: Group, entry: Entry) -> Working:
         """Put an account to work."""
         running = self._running[entry.ledger.name] = group.put_to_work(entry)
+        self._former.let_end(running.budget, self.clock.monotonic())
         if self._work is not None:
             running.task = self._work.create_task(running.run())
         return running

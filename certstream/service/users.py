@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from certstream.service.budget import Budget
@@ -77,3 +78,19 @@ def hold(entries: Iterable[Entry], budgets: Mapping[str, Budget]) -> None:
             if left > max(budget.held(), 0):
                 log.info("take-over", extra={"budget": entry.ledger.settings.budget, "seconds": left})
                 budget.hold(left)
+
+
+@dataclass(slots=True)
+class Former:
+    """Calls of accounts that went, or that have another key now: their users may come back at once under a budget that
+    knows nothing of these calls. `until`: when all of them are over and count no more, monotonic."""
+
+    until: float = 0.0
+
+    def count_until(self, moment: float) -> None:
+        self.until = max(self.until, moment)
+
+    def let_end(self, budget: Budget, now: float) -> None:
+        """Before the first call for a user who may have had another budget before."""
+        if (left := self.until - now) > max(budget.held(), 0):
+            budget.hold(left)

@@ -24,6 +24,7 @@ from certstream.service.opening import Entry, same_user
 from certstream.service.poller import Pace, Poller
 from certstream.service.refreshing import Refreshing
 from certstream.service.sampling import Sampling
+from certstream.service.searching import Searching
 from certstream.service.writer import Writer
 
 log = logging.getLogger("certstream")
@@ -137,6 +138,9 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
     observer = Observer(ledger=ledger, calls=calls, writer=writer, doubts=doubts, clock=clock, metrics=metrics)
     look_ups = LookUps(calls=calls, observer=observer, doubts=doubts, clock=clock)
     confirming = Confirming(calls=calls, observer=observer, clock=clock)
+    searching = Searching(
+        calls=calls, observer=observer, look_ups=look_ups, clock=clock, metrics=metrics, size=entry.pace.page_size
+    )
     poller = Poller(
         calls=calls,
         observer=observer,
@@ -144,6 +148,7 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
         refreshing=Refreshing(observer=observer, look_ups=look_ups, confirming=confirming),
         confirming=confirming,
         sampling=Sampling(calls=calls, observer=observer, clock=clock),
+        searching=searching,
         clock=clock,
         metrics=metrics,
         pace=entry.pace,

@@ -21,6 +21,9 @@ from certstream.service.forgetting import Unknown, Watched
 from certstream.web import docs
 from certstream.web.words import words
 
+CONNECTIONS = 100
+"""At a time."""
+
 Status = Mapping[str, Any]
 """`{"accounts": {name: {"state", "reason", …}}, "journal": {"state": "ok" | "away", "reason"}, …}`, free of secrets."""
 Confirm = Callable[[str, str, str], int]
@@ -64,18 +67,36 @@ async def serve(
     application = _application(registry, status, token, confirm, forget)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.5, handle_signals=False)
     await runner.setup()
+    server: asyncio.Server | None = None
     try:
         try:
-            await web.TCPSite(runner, host, port).start()
+            server = await asyncio.get_running_loop().create_server(_accepting(runner), host, port)
         except OSError as error:
             mend = "choose another http.listen, or stop what listens there"
             raise Fatal(f"cannot listen on {listen}: {error.strerror}; {mend}") from error
-        bound = runner.addresses[0]
+        bound = server.sockets[0].getsockname()
         shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         yield f"http://{shown}:{bound[1]}"
     finally:
+        if server is not None:
+            server.close()
         async with asyncio.timeout(2):
             await runner.cleanup()
+
+
+def _accepting(runner: web.AppRunner) -> Callable[[], asyncio.Protocol]:
+    """What answers a new connection. The oldest make room for it: who only opens connections, and needs no token for
+    that, would else use up the files that calls and the journal need."""
+
+    def accept() -> asyncio.Protocol:
+        assert runner.server is not None, "it was set up"
+        there = runner.server.connections
+        for oldest in there[: max(0, len(there) - CONNECTIONS + 1)]:
+            if oldest.transport is not None:
+                oldest.transport.abort()
+        return runner.server()
+
+    return accept
 
 
 def _application(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 import pytest
 
+from certstream.cli.beside import running_service
+from certstream.config import Config, Http
 from certstream.core.errors import Fatal
 from certstream.service.confirming import NothingToConfirm
 from certstream.service.metrics import STATES, Metrics
 from certstream.web import reasons, serve
+from certstream.web.server import CONNECTIONS
 
 HEALTHY: dict[str, Any] = {"accounts": {"prod": {"state": "healthy", "reason": None}}, "journal": {"state": "ok"}}
 STATUSES = [
@@ -210,3 +213,27 @@ async def test_a_form_of_some_page_in_a_browser_confirms_nothing() -> None:
     ):
         assert answer.status == 401
     assert said == ["prod"]
+
+
+async def test_who_only_opens_connections_uses_up_no_files() -> None:
+    async with serving(token="secret") as (session, url), AsyncExitStack() as stack:
+        port = int(url.rpartition(":")[2])
+        idle = []
+        for _ in range(3 * CONNECTIONS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            stack.callback(writer.close)
+            idle.append(reader)
+        async with session.get(f"{url}/livez") as answer:
+            assert answer.status == 200
+        async with asyncio.timeout(10):
+            for reader in idle[: 2 * CONNECTIONS]:
+                with suppress(ConnectionResetError):
+                    assert not await reader.read()
+
+
+async def test_a_long_answer_of_a_service_is_read_to_its_end() -> None:
+    many = {f"account-{n}": {"state": "suspect", "reason": "r" * 300} for n in range(5000)}
+    async with serving({"accounts": many}) as (_, url):
+        found = await running_service(Config(http=Http(listen=url.removeprefix("http://"))))
+        assert found is not None
+        assert found.accounts == many

@@ -90,6 +90,28 @@ async def test_what_it_has_forgotten_was_taken(slots: RedisSlots, redis: RedisSe
     assert await slots.try_take() is None
 
 
+async def test_what_nobody_knows_is_all_ten_whoever_asks_first(redis: RedisServer, slots: RedisSlots) -> None:
+    modest = RedisSlots(redis.url, 5, clock=time.monotonic)
+    modest.user(UID)
+    async with Redis.from_url(redis.url) as client:
+        await client.flushall()
+    assert await modest.try_take() is None
+    assert await slots.try_take() is None
+    await modest.close()
+
+
+async def test_rare_questions_end_leases_and_prolong_no_freeze(redis: RedisServer, slots: RedisSlots) -> None:
+    dead = RedisSlots(redis.url, 10, clock=time.monotonic, lease=3)
+    dead.user(UID)
+    assert len(await all_free(InRedis(dead))) == 10
+    slots.freeze(2.5)
+    for free in (False, True):  # every 2.6 s a probe: a lease of 3 s ends with the second one
+        await asyncio.sleep(2.6)
+        permit = await dead.try_take()
+        assert (permit is not None) is free
+    await dead.close()
+
+
 async def test_the_lease_of_a_dead_holder_ends(slots: RedisSlots, redis: RedisServer) -> None:
     dead = RedisSlots(redis.url, 10, clock=time.monotonic, lease=0.4)
     dead.user(UID)

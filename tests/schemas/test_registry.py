@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from certstream.app import schemas_of
 from certstream.cli import trials
@@ -57,6 +60,21 @@ async def test_a_registry_that_gives_guids_is_named_by_them() -> None:
 def test_an_answer_without_an_id_is_refused(answer: dict[str, Any]) -> None:
     with pytest.raises(RegistryRefused, match="without an id"):
         header(answer)
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"{" * (5 << 20), b'{"messages":7,"is_compatible":false}', b"\xff"])
+async def test_an_answer_of_no_registry_ends_nothing(body: bytes) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=body)
+
+    application = web.Application()
+    application.add_routes([web.route("*", "/{path:.*}", answer)])
+    async with TestServer(application) as server:
+        hostile = Registry(str(server.make_url("/")))
+        with pytest.raises((RegistryAway, RegistryRefused)):
+            await hostile.register(SCHEMAS)
+        with suppress(RegistryAway, RegistryRefused):
+            await hostile.look(SCHEMAS)
 
 
 async def test_a_schema_that_is_not_compatible_is_refused_with_the_reasons() -> None:

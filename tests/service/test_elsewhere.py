@@ -17,6 +17,7 @@ from certstream.core.times import thresholds
 from certstream.core.wire import ACCOUNTS, Put
 from certstream.journal.sqlite import SqliteJournal
 from certstream.service.clock import Clock
+from certstream.service.forgetting import shard_with
 from certstream.service.opening import Entry, Memory, Ownership, open_shard
 from certstream.service.poller import Pace
 
@@ -44,6 +45,21 @@ async def test_a_second_history_is_refused(tmp_path: Path, shift: int, budget: s
     await other.commit([Put(ACCOUNTS, key_of("prod"), canonical({"account": "prod", "budget": budget}))])
     await other.close(release=True)
     with pytest.raises(Fatal, match=told):
+        await open_shard(journal, number, [entry(clock)], Memory(clock), lambda _: None)
+    await journal.close()
+
+
+async def test_a_name_that_was_forgotten_under_a_third_budget_hides_no_history(tmp_path: Path) -> None:
+    journal, clock = SqliteJournal(tmp_path / "journal.db", prefix="certstream."), Clock()
+    await journal.start()
+    number = shard_of("prod", journal.partitions)
+    alive, forgotten = sorted({0, 1, 2} - {number})[:2]
+    for partition, value in ((alive, canonical({"account": "prod", "budget": "old"})), (forgotten, None)):
+        other = await journal.open(partition, lambda *_: None)
+        await other.commit([Put(ACCOUNTS, key_of("prod"), value)])
+        await other.close(release=True)
+    assert await shard_with(journal, "prod") == alive
+    with pytest.raises(Fatal, match="under the budget 'old'"):
         await open_shard(journal, number, [entry(clock)], Memory(clock), lambda _: None)
     await journal.close()
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from certstream.app import build
+from certstream.app import build, build_journal
 from certstream.core.canonical import canonical
-from certstream.ports import Fenced
-from certstream.service import group
+from certstream.core.sharding import shard_of
+from certstream.core.wire import ACCOUNTS, Put
+from certstream.ports import Fenced, Held
+from certstream.service import forgetting, group
 from certstream.service.clock import Clock
 from tests.real.kafka import Broker
 from tests.schemas import validate
@@ -110,3 +112,30 @@ async def test_a_second_owner_fences_the_first_which_stops_calling_and_ends(tmp_
         assert len(world.told("certificate.new", issued)) == 1
         stop.set()
         assert await newer
+
+
+async def test_it_ends_no_other_service_to_forget_an_account_of_its(
+    tmp_path: Path, kafka: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "LISTEN", 1.0)
+    async with living(tmp_path, settings=at(kafka)) as world:
+        number = (shard_of("prod", 12) + 1) % 12
+        journal = build_journal(world.config)
+        await journal.start()
+        other = await journal.open(number, lambda *_: None)
+        state = {"account": "theirs", "counts": {}, "since": "2026-03-01T08:00:00.000Z", "state": "healthy"}
+        await other.commit([Put(ACCOUNTS, b"theirs", canonical(state))])
+
+        async def owning() -> None:
+            while True:
+                await other.verify()
+                await asyncio.sleep(0.1)
+
+        owner = asyncio.create_task(owning())
+        assert world.service is not None
+        with pytest.raises(Held, match="another service writes"):
+            await world.service.forget("theirs", "olga", "closed")
+        assert not owner.done()
+        owner.cancel()
+        await asyncio.wait([owner])
+        await journal.close()

@@ -65,11 +65,14 @@ def _many(first: int, seeds: int, jobs: int) -> int:
     failed: list[Outcome] = []
     faults: Counter[str] = Counter()
     calls: list[int] = []
-    events = commits = 0
+    searches: Counter[str] = Counter()
+    events = commits = searching = 0
     for done, outcome in enumerate(play_many(first, seeds, jobs), 1):
         calls.append(outcome.calls)
         events += outcome.events
         commits += outcome.commits
+        searches.update(outcome.searches)
+        searching += bool(outcome.searches)
         faults.update(set(outcome.faults) or {"none"})
         if outcome.violations:
             failed.append(outcome)
@@ -86,6 +89,8 @@ def _many(first: int, seeds: int, jobs: int) -> int:
     print(f"  of 200 to 2,000 calls {100 * within / len(calls):.1f} %")
     print(f"  events    {events:>12,}")
     print(f"  commits   {commits:>12,}")
+    outcomes = ", ".join(f"{outcome} {count:,}" for outcome, count in sorted(searches.items()))
+    print(f"  searches  {searches.total():>12,}   in {searching:,} histories: {outcomes or 'none'}")
     for kind, count in sorted(faults.items()):
         print(f"  histories with {kind:<18}{count:>8,}")
     kinds = Counter(kind for outcome in failed for kind in outcome.kinds())

@@ -7,6 +7,7 @@ import gc
 import logging
 import sys
 import warnings
+from collections import Counter
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -26,7 +27,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.inventory import Present
 from tests.simulation.kafka import clients
 from tests.simulation.loop import EPOCH, Loop, Process, Stuck
-from tests.simulation.played import PREFIX, Played
+from tests.simulation.played import PREFIX, Played, searches
 from tests.simulation.population import Population
 from tests.simulation.shape import Plan
 from tests.simulation.upstream import SimulatedSource, Upstream
@@ -153,6 +154,7 @@ class History:
             end=end,
             problems=problems,
             steps=steps,
+            searches=sum((searches(run.supervisor.metrics) for run in self.runs), Counter[str]()),
         )
 
     async def _play(self) -> float | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
+from certstream.service.metrics import Metrics
 from tests.simulation.broker import Broker
 from tests.simulation.cluster import Cluster
 from tests.simulation.loop import Process
@@ -33,6 +35,8 @@ class Played:
     end: float
     problems: list[str] = field(default_factory=list)
     steps: int = 0
+    searches: Counter[str] = field(default_factory=Counter)
+    """by outcome"""
 
     @property
     def calls(self) -> int:
@@ -41,3 +45,13 @@ class Played:
     @property
     def events(self) -> int:
         return sum(record.topic == "events" for record in self.broker.records(PREFIX))
+
+
+def searches(metrics: Metrics) -> Counter[str]:
+    """How many searches for where the list moved one process ended, by outcome."""
+    found = Counter[str]()
+    for family in metrics.searches.collect():
+        for sample in family.samples:
+            if sample.name.endswith("_total"):
+                found[sample.labels["outcome"]] += int(sample.value)
+    return found

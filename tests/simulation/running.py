@@ -29,6 +29,7 @@ class Outcome(msgspec.Struct, frozen=True):
     cpu: float
     faults: list[str]
     caught_up: float | None
+    searches: dict[str, int] = {}
 
     def kinds(self) -> set[str]:
         return {violation.kind for violation in self.violations}
@@ -53,6 +54,7 @@ def play(plan: Plan) -> Outcome:
         cpu=time.process_time() - began,
         faults=sorted(fault.kind for fault in plan.faults),
         caught_up=played.caught_up,
+        searches=dict(played.searches),
     )
 
 

@@ -1,0 +1,167 @@
+"""The search for where an account's list moved: it makes changes seen sooner, and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from array import array
+from functools import partial
+
+from certstream.core.answers import Answer
+from certstream.core.errors import Transient
+from certstream.core.normal import identifier_of
+from certstream.core.observe import Observed
+from certstream.core.order import NOBODY, learnt
+from certstream.core.search import Outcome, Search
+from certstream.core.sweep import UNSTEADY, Verdict
+from certstream.service.budget import Urgency
+from certstream.service.calls import Calls
+from certstream.service.clock import Clock
+from certstream.service.lookups import LookUps
+from certstream.service.metrics import Metrics
+from certstream.service.observing import Observer
+
+log = logging.getLogger("certstream")
+
+FIRST = 1.0
+"""Seconds of rest after a search that found nothing; twice as long after each further one."""
+LONGEST = 300.0
+
+
+class Searching:
+    """Of one account. `saw` hears of every page of the list, whoever asked for it; `run` is the task."""
+
+    def __init__(
+        self, *, calls: Calls, observer: Observer, look_ups: LookUps, clock: Clock, metrics: Metrics, size: int
+    ) -> None:
+        self._calls, self._observer, self._look_ups = calls, observer, look_ups
+        self._ledger, self._clock, self._metrics = observer.ledger, clock, metrics
+        self._search = Search(size)
+        self._pages: dict[int, array[int]] = {}
+        """of a sweep whose order is learnt"""
+        self._missing: dict[str, Answer] = {}
+        """what a page did not show where it was, and that page"""
+        self._moved = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._fruitless = 0
+        self._rest_until = 0.0
+
+    def saw(self, number: int, size: int, answer: Answer, observed: Observed) -> None:
+        """A page was read and what it shows is committed."""
+        rows = self._rows(answer, observed)
+        if not self._search.ready:
+            self._pages[number] = rows
+            self._search.size = size
+            return
+        for row in self._search.read(number, size, rows, answer.page.total, sent=answer.sent):
+            self._missing[self._ledger.inventory.identifier(row)] = answer
+        if not self._search.ready:
+            self._unsteady()
+        elif (self._missing or self._search.wanted) and self._may():
+            self._moved.set()
+            self._quiet.clear()
+
+    def swept(self, verdict: Verdict) -> None:
+        """A sweep ended: its order is learnt where none is known."""
+        pages, self._pages = self._pages, {}
+        if verdict.why == UNSTEADY:
+            self._search.forget()
+        elif verdict.complete and self._search.ready:
+            self._search.swept()
+        elif verdict.complete and self._calls.total is not None:
+            self._search.learn(learnt(pages[number] for number in sorted(pages)), self._calls.total)
+        self._missing.clear()
+
+    async def located(self) -> bool:
+        """When no search runs any more: whether it is known where the list moved."""
+        await self._quiet.wait()
+        return self._search.ready and not self._search.wanted
+
+    async def run(self) -> None:
+        """Search whenever a page says that the list has moved, for ever."""
+        self._quiet.set()
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            self._calls.sweeping.clear()
+            try:
+                await self._nominate()
+                if self._search.wanted and self._may():
+                    await self._locate()
+            finally:
+                self._calls.sweeping.set()
+                self._quiet.set()
+
+    def _may(self) -> bool:
+        head = self._ledger.head
+        known = head is not None and head.baselined is not None and head.suspect is None
+        return known and self._clock.monotonic() >= self._rest_until
+
+    async def _locate(self) -> None:
+        search = self._search
+        search.begin()
+        while (page := search.next()) is not None:
+            size = search.size
+            try:
+                answer, observed = await self._observer.asked(partial(self._ask, page, size))
+            except Transient:
+                search.failed()
+                break
+            self.saw(page, size, answer, observed)
+            await self._nominate()
+        outcome = search.outcome or Outcome.NOTHING
+        self._metrics.searches.labels(self._ledger.name, outcome).inc()
+        log.debug("search.ended", extra={"account": self._ledger.name, "outcome": outcome, "calls": search.calls})
+        if outcome is Outcome.FOUND:
+            self._fruitless = 0
+        else:
+            self._rest_until = self._clock.monotonic() + min(FIRST * 2.0 ** min(self._fruitless, 10), LONGEST)
+            self._fruitless += 1
+        if outcome is Outcome.UNSTEADY:
+            self._unsteady()
+
+    async def _ask(self, page: int, size: int) -> Answer:
+        return await self._calls.ask(Urgency.SEARCH, page=page, size=size)
+
+    def _unsteady(self) -> None:
+        log.warning("order.unsteady", extra={"account": self._ledger.name})
+        self._missing.clear()
+        self._pages.clear()
+
+    async def _nominate(self) -> None:
+        """Candidates for deletion, as soon as TotalCount bears them out: as many are gone as are missing, or nearly.
+
+        They are judged as a mass and looked up like those of a sweep. Where there are too many, or TotalCount says that
+        far more is gone, all of it is left to the sweep, whose business it is to suspect.
+        """
+        if (surplus := self._search.surplus) > 0 or not self._missing:
+            return
+        candidates = [one for one, answer in self._missing.items() if self._absent(one, answer)]
+        if surplus and 100 * (len(candidates) - surplus) > self._ledger.live():
+            return
+        self._missing.clear()
+        if candidates and self._may() and await self._look_ups.few(len(candidates)):
+            await self._look_ups.delete(candidates)
+
+    def _absent(self, identifier: str, answer: Answer) -> bool:
+        """Nothing has shown it since, and it is known for so long that no replica can be behind it."""
+        number, fact = self._ledger.inventory.number(identifier), self._ledger.facts.get(identifier)
+        if number is None or self._ledger.shown[number] > answer.sent_at or self._ledger.inventory.row(number).gone:
+            return False
+        if fact is not None and answer.sent <= fact.received:
+            return False
+        grave = fact.grave if fact is not None else None
+        return grave is None or answer.sent - grave >= self._ledger.settings.staleness
+
+    def _rows(self, answer: Answer, observed: Observed) -> array[int]:
+        """Row numbers + 1 of a page, in its order."""
+        if len(observed.unchanged) == observed.records:
+            return array("I", [number + 1 for number in observed.unchanged])
+        known = self._ledger.inventory.number
+        rows = array("I")
+        for record in answer.page.records:
+            identifier = identifier_of(record)
+            number = known(identifier) if identifier is not None else None
+            rows.append(NOBODY if number is None else number + 1)
+        return rows
