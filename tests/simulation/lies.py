@@ -12,6 +12,7 @@ from tests.simulation.weather import Fault
 LIES = ("hide", "hide.many", "foreign", "empty")
 REORDERED = "list.reordered"
 BLINKING = "hide.blinking"
+SHORT = "list.short"
 BLINK = 2.5
 """Seconds: longer than from one control to the other, so that one of them meets what the look-ups between met."""
 
@@ -27,10 +28,14 @@ class Lies:
 
     def strike(self, fault: Fault) -> None:
         """Hide a few and find none ("hide"); hide most of them, as a permission that was narrowed does ("hide.many");
-        show another user's ("foreign"), or nothing ("empty"), as a wrong region does; take another order for good; or
-        leave a few out of the list, and find nothing at times ("hide.blinking").
+        show another user's ("foreign"), or nothing ("empty"), as a wrong region does; take another order for good;
+        leave a few out of the list, and find nothing at times ("hide.blinking"); or change one, and leave it out of the
+        next page that would show it ("list.short").
         """
         upstream = self.upstream
+        if fault.kind == SHORT:
+            upstream.dropped = self.population.edited(fault.size)
+            return
         if fault.kind == BLINKING:
             upstream.unlisted = frozenset(sorted(self.population.present)[:2])
             self._blink()

@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 
-from tests.simulation.lies import BLINKING, LIES, REORDERED
+from tests.simulation.lies import BLINKING, LIES, REORDERED, SHORT
 from tests.simulation.population import Deed, Order
 from tests.simulation.weather import Fault
 
@@ -26,7 +26,7 @@ ODD = (
     "api.garbled",
 )
 """What may be odd about answers, beside lies."""
-STEADY = frozenset({"list.beyond", "list.small", "api.error", "api.late", "api.garbled"})
+STEADY = frozenset({"list.beyond", "list.small", "api.error", "api.late", "api.garbled", SHORT})
 """Faults under which the list has one order and its counts are right: what a complete sweep vouches for is exact."""
 DEEDS = ("issue", "issue", "delete", "delete", "drop", "revoke", "edit", "move", "return")
 
@@ -71,6 +71,9 @@ def draw(seed: int) -> Plan:
         faults = [Fault(BEGIN, BLINKING, END - BEGIN)]  # alone: with answers that are late a blink may pass between
     words = [round(BEGIN + 20.0 * dice.random(), 3) for _ in range(4)] if dice.random() < 0.25 else []
     deeds = [_deed(dice) for _ in range(dice.choice((0, 3, 8, 20, 40)))]
+    if dice.random() < 0.05:
+        faults = [Fault(at, SHORT, size=dice.random()) for at in (BEGIN, BEGIN + 4.0)]
+        deeds = [deed for deed in deeds if deed.what in ("edit", "revoke")]  # or a shortfall may be theirs
     return Plan(
         seed=seed,
         certificates=min(dice.choice((4, 8, 12, 20, 40)), 12 * size),

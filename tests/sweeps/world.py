@@ -18,7 +18,7 @@ from certstream.service.clock import Clock
 from certstream.service.confirming import NothingToConfirm
 from certstream.service.opening import Ownership
 from certstream.service.supervisor import Supervisor
-from tests.simulation.lies import BLINKING, LIES, REORDERED, Lies
+from tests.simulation.lies import BLINKING, LIES, REORDERED, SHORT, Lies
 from tests.simulation.loop import EPOCH, Loop, Process
 from tests.simulation.population import Population
 from tests.simulation.upstream import SimulatedSource, Upstream
@@ -121,7 +121,7 @@ class World(logging.Handler):
         """Begin what a fault does to the service as a whole."""
         if fault.kind == "hide.many" and len(self.population.present) < MANY:
             return  # of a few, so many may go at once (design: Mass disappearance)
-        if fault.kind in (*LIES, REORDERED, BLINKING):
+        if fault.kind in (*LIES, REORDERED, BLINKING, SHORT):
             self.lies.strike(fault)
 
     def run(self, story: asyncio.Future[None] | object) -> None:
