@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tests.simulation.loop import Loop
-from tests.simulation.population import Population
+from tests.simulation.population import Deed, Population
 from tests.simulation.upstream import FOREIGN, Upstream
 from tests.simulation.weather import Fault
 
@@ -29,12 +29,14 @@ class Lies:
     def strike(self, fault: Fault) -> None:
         """Hide a few and find none ("hide"); hide most of them, as a permission that was narrowed does ("hide.many");
         show another user's ("foreign"), or nothing ("empty"), as a wrong region does; take another order for good;
-        leave a few out of the list, and find nothing at times ("hide.blinking"); or change one, and leave it out of the
-        next page that would show it ("list.short").
+        leave a few out of the list, and find nothing at times ("hide.blinking"); or leave one that is new out of
+        its page, and count it ("list.short").
         """
         upstream = self.upstream
         if fault.kind == SHORT:
-            upstream.dropped = self.population.edited(fault.size)
+            self.population.happen(Deed(0.0, "issue", 0.0))
+            upstream.dropped = self.population.changes[-1].identifier
+            self.loop.outside(fault.length, self._show)
             return
         if fault.kind == BLINKING:
             upstream.unlisted = frozenset(sorted(self.population.present)[:2])
@@ -54,6 +56,9 @@ class Lies:
             upstream.blind = fault.kind == "hide"
         self.told.append((self.loop.now, self.loop.now + fault.length, hidden))
         self.loop.outside(fault.length, self.end)
+
+    def _show(self) -> None:
+        self.upstream.dropped = None
 
     def _blink(self) -> None:
         if self.upstream.unlisted:

@@ -102,15 +102,6 @@ class Population:
             self._change(deed.what, identifier, self.present[identifier])
         self._keep()
 
-    def edited(self, pick: float) -> str | None:
-        """Change a field of one; which."""
-        if not self.present:
-            return None
-        identifier = self._picked(self.present, pick)
-        self._change("edit", identifier, self.present[identifier])
-        self._keep()
-        return identifier
-
     def _picked(self, among: dict[str, Certificate], pick: float) -> str:
         return sorted(among)[int(pick * len(among))]
 

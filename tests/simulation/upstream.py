@@ -84,7 +84,7 @@ class Upstream:
     blind: bool = False
     """every look-up finds nothing"""
     dropped: str | None = None
-    """what the next page that would show it leaves out"""
+    """what its page leaves out, though it is counted"""
 
     def call(self, account: str, page: int, size: int, identifier: str | None) -> _Under:
         """Put a request on the wire."""
@@ -166,8 +166,7 @@ class Upstream:
         if first >= len(rows) and self.weather.strikes("list.beyond"):
             first = max(0, len(rows) - under.size)  # past the end: the last page again
         shown, total = rows[first : first + under.size], len(rows)
-        if any(row.identifier == self.dropped for row in shown):
-            shown, self.dropped = [row for row in shown if row.identifier != self.dropped], None
+        shown = [row for row in shown if row.identifier != self.dropped]
         if len(shown) > 1 and self.weather.strikes("list.double"):
             shown = [*shown[:-1], shown[0]]
         if (old := self.weather.strikes("list.count")) is not None:

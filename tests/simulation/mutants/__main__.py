@@ -31,7 +31,7 @@ for one in play_many(first, count, jobs):
 import json, sys
 from tests.sweeps.playing import play_many
 first, count, jobs = map(int, sys.argv[1:])
-for one in play_many(first, count, jobs):
+for one in play_many(range(first, first + count), jobs):
     kinds = {"false": one.false, "missed": one.missed, "unseen": one.unseen}
     print(json.dumps([one.seed, [kind for kind, found in kinds.items() if found]]), flush=True)
 """,
