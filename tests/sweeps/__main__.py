@@ -32,7 +32,7 @@ def main() -> int:
     outcomes = _played(words.into) if words.into is not None else []
     known = {one.seed for one in outcomes}
     seeds = [seed for seed in range(words.first, words.first + words.seeds) if seed not in known]
-    with words.into.open("ab") if words.into is not None else nullcontext() as file:
+    with words.into.open("ab", buffering=0) if words.into is not None else nullcontext() as file:
         for outcome in play_many(seeds, words.jobs):
             outcomes.append(outcome)
             if file is not None:
