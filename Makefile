@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .PHONY: demo test check kafka toxiproxy verify-main verify-shuffled simulate sweeps mutants chaos pacing soak bench \
-	bench-journal bench-latency pacing-redis test-registry test-interop lock format clean help
+	bench-journal bench-latency pacing-redis test-registry test-interop test-browser lock format clean help
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -63,7 +63,11 @@ test-registry: kafka  ## with a real schema registry (Apicurio, fetched) and a r
 	@$(BIN)/pytest tests/registry $(ARGS)
 
 test-interop: kafka  ## the official SDKs of Python, Java and Go, and kcat, print the same events of a real Kafka
-	@$(BIN)/python -m tests.interop
+	@$(BIN)/python -m tests.interop $(ARGS)
+
+test-browser: $(VENV)/dev.stamp  ## the service's pages in a real Chromium, which must be there; a picture in .cache
+	@$(BIN)/python -m tests.real.chromium >/dev/null
+	@$(BIN)/pytest tests/browser $(ARGS)
 
 verify-main: kafka  ## five minutes against a real Kafka and SQLite with faults and kill -9, judged independently
 	@$(BIN)/python -m tests.verify $(ARGS)

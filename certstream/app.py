@@ -25,7 +25,7 @@ from certstream.service.budget import permitted
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
 from certstream.service.opening import Entry, Ownership
-from certstream.service.poller import Pace
+from certstream.service.probing import Pace
 from certstream.service.registration import Registration
 from certstream.service.supervisor import Supervisor
 from certstream.source.cas import CasSource
@@ -109,6 +109,7 @@ def build_claim(account: Account, locks: Locks | None) -> Claim:
     """An account's claim to its user's calls; the credentials that its source is to use."""
     return Claim(
         build_credentials(account),
+        budget=account.budget,
         endpoint=account.endpoint,
         role=account.credentials.role_arn or None,
         uid=account.uid or None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -155,6 +155,16 @@ class Claim(Protocol):
 
     def left(self) -> float:
         """Claim everything; seconds for which a process before may still be calling. Raises Held."""
+        ...
+
+    @property
+    def names(self) -> Set[str]:
+        """By which other processes find this user."""
+        ...
+
+    def leave(self, kept: Set[str], free_at: float) -> None:
+        """No call any more: other processes may have the names but those in `kept`. `free_at`: boot-time seconds from
+        which no call of before counts."""
         ...
 
 

@@ -11,9 +11,11 @@ import aiohttp
 import orjson
 
 from certstream.cli.lines import safe
-from certstream.config import Config, is_loopback
+from certstream.config import Config
 from certstream.core.errors import Fatal
 
+_ALL = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""All addresses of a kind, which none can be called by, and one of them: who listens on `::` does not on 127.0.0.1."""
 LARGEST = 16 << 20
 """Bytes of an answer: `/readyz` has some hundred for each account."""
 
@@ -46,7 +48,8 @@ def base_of(config: Config) -> str | None:
     if config.http.address is None or not config.http.address[1]:
         return None
     host, port = config.http.address
-    reached = host if is_loopback(host) else "127.0.0.1"
+    # Elsewhere than where it listens, somebody else may: they would get the token.
+    reached = _ALL.get(host, host)
     return f"http://{f'[{reached}]' if ':' in reached else reached}:{port}"
 
 

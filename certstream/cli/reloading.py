@@ -73,7 +73,8 @@ class Reloading:
             for key in _FIXED
             if getattr(new, key) != getattr(self._config, key)
         ]
-        refuse_two_budgets((one.name, one.budget, one.qps, one.uid or None, None) for one in new.accounts)
+        users = ((one.name, one.budget, one.qps, one.uid or None, None) for one in new.accounts)
+        refuse_two_budgets(users, limiter=bool(self._config.limiter))
         names = {account.name for account in new.accounts}
         for name in [name for name in self._accounts if name not in names]:
             await self._supervisor.remove(name)

@@ -96,14 +96,16 @@ def _take_out(data: Any, where: Where) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8, so it is not TOML (byte {error.start})") from error
     except tomllib.TOMLDecodeError as error:  # its text ends with "(at line 3, column 7)"
-        end = f"at line {path.read_text('utf-8').rstrip().count(chr(10)) + 1}, the end"
+        end = f"at line {text.rstrip().count(chr(10)) + 1}, the end"
         raise ConfigError(f"{path}: not TOML: {str(error).replace('at end of document', end)}") from error
 
 

@@ -70,17 +70,15 @@ class Search:
         """Rows that the list has more than the order (less, if negative), by its last TotalCount."""
         return self._total - self._odd - len(self.order)
 
-    def learn(self, rows: array[int], total: int) -> None:
-        """A sweep saw the list in this order. What its TotalCount promises beyond that is how this service counts."""
+    def learn(self, rows: array[int], total: int, *, moved: bool = False) -> None:
+        """A sweep saw the list in this order. What its TotalCount promises beyond that is how this service counts;
+        where the list has `moved` meanwhile, what the sweep has missed of that, which is still to be searched for."""
         self.order, self._ready = Order(rows), True
-        self._total, self._odd = total, total - len(rows)
+        self._total = total
+        if not moved:
+            self._odd = total - len(rows)
         self._disorder = 0
         self._stop(None)
-
-    def swept(self) -> None:
-        """A complete sweep has shown every page: the order is right, whatever TotalCount says."""
-        if self._ready and not self._active:
-            self._odd = self._total - len(self.order)
 
     def forget(self) -> None:
         """The order is not known any more."""

@@ -180,6 +180,11 @@ class Sweep:
         for row in rows:
             seen[row] = 1
 
+    def moved(self, moves: int) -> bool:
+        """Whether something was inserted or deleted, or TotalCount says so, since it began. `moves`: the ledger's
+        counter now."""
+        return moves != self._moves or len(set(self._totals)) > 1
+
     def verdict(self, moves: int, accepted: int | None = None, *, unsteady: bool = False) -> Verdict:
         """Was everything seen? `moves`: the ledger's counter now; `accepted`: a shortfall that the sweep before, of
         the opposite direction, had as well (then it is the service's way of counting). `unsteady`: the order changed

@@ -89,8 +89,8 @@ class Health:
         if poller.gaps.blind:
             return "blind", poller.gaps.note
         if head is None or head.baselined is None:
-            return "baseline", poller.gaps.note
-        return "healthy", poller.gaps.note
+            return "baseline", poller.note
+        return "healthy", poller.note
 
     async def keep(self) -> None:
         """Write the state on every change and every five minutes, for ever."""

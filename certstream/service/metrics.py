@@ -67,6 +67,12 @@ class Metrics:
             ("account", "outcome"),
             registry=registry,
         )
+        self.order_known = Gauge(
+            "certstream_order_known",
+            "1 where the order of the list is known and steady; 0: only sweeps find what is new or deleted",
+            ("account",),
+            registry=registry,
+        )
         self.last_complete_sweep = Gauge(
             "certstream_last_complete_sweep_timestamp_seconds",
             "End of the last complete sweep",

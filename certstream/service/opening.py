@@ -19,7 +19,7 @@ from certstream.core.wire import ACCOUNTS, STATE, Put, Stored
 from certstream.ports import Claim, Journal, JournalAway, JournalDoubt, Limiter, Shard, Source
 from certstream.service import users
 from certstream.service.clock import Clock
-from certstream.service.poller import Pace
+from certstream.service.probing import Pace
 
 log = logging.getLogger("certstream")
 

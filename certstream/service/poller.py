@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 from certstream.core import deletion
@@ -25,6 +23,7 @@ from certstream.service.gaps import Gaps
 from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import FOREIGN, Observer
+from certstream.service.probing import Pace, Probing
 from certstream.service.refreshing import Refreshing
 from certstream.service.sampling import Sampling
 from certstream.service.searching import Searching
@@ -41,15 +40,6 @@ DENIED_PAUSE = 60.0
 """Seconds between tries of an account that may not call."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How often: `sweep_every` from one sweep's begin to the next, `probe_every` between probes; seconds."""
-
-    page_size: int
-    sweep_every: float
-    probe_every: float
-
-
 class Poller:
     """Polls one account for as long as it is let."""
 
@@ -63,16 +53,16 @@ class Poller:
         confirming: Confirming,
         sampling: Sampling,
         searching: Searching,
+        probing: Probing,
         clock: Clock,
         metrics: Metrics,
         pace: Pace,
     ) -> None:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
-        self._refreshing, self._sampling, self._searching = refreshing, sampling, searching
-        self._clock, self._metrics, self._pace = clock, metrics, pace
+        self._refreshing, self._sampling, self._searching, self._probing = refreshing, sampling, searching, probing
+        self._clock, self._metrics, self._configured = clock, metrics, pace.page_size
         self._size = self._asked = pace.page_size
-        self._changed = asyncio.Event()
         self._forward = True
         self._shortfall: int | None = None
         self._told = 0.0
@@ -80,10 +70,14 @@ class Poller:
 
     def change(self, pace: Pace) -> None:
         """Go on at another pace from now on; a sweep under way keeps its page size. Whoever rests looks again."""
-        if pace.page_size != self._pace.page_size:
-            self._size = pace.page_size
-        self._pace = pace
-        self._changed.set()
+        if pace.page_size != self._configured:
+            self._size = self._configured = pace.page_size
+        self._probing.change(pace)
+
+    @property
+    def note(self) -> str | None:
+        """What is odd about the account's list, for people; None where nothing is."""
+        return self.gaps.note or self._searching.note
 
     async def run(self) -> None:
         """Sweep, pause, sweep. An account that may not call rests, and tries again."""
@@ -97,7 +91,7 @@ class Poller:
                 log.exception("account.failed", extra={"account": self.ledger.name})
                 self._calls.denied = f"internal error, please report it: {errors.exceptions[0]!r}"[:400]
             _end_if_cancelled()
-            await self._rest(DENIED_PAUSE)
+            await self._probing.rest(DENIED_PAUSE)
 
     async def _watch(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -142,7 +136,8 @@ class Poller:
             began = self._clock.monotonic()
             verdict = await self.sweep()
             if verdict.why != PAGE_SIZE_CHANGED:
-                await self._pause(began, SOON if not verdict.complete else float("inf"))
+                most = SOON if not verdict.complete else float("inf")
+                await self._probing.pause(began, most=most, size=self._size)
 
     async def sweep(self) -> Verdict:
         """One sweep: observe every page as it arrives; then look up what a complete sweep did not see."""
@@ -155,7 +150,7 @@ class Poller:
             for _ in range(READERS):
                 readers.create_task(self._read_on(sweep))
         verdict = await self._judge(sweep, began)
-        self._searching.swept(verdict)
+        self._searching.swept(verdict, began, moved=sweep.moved(self.ledger.moves))
         if verdict.complete:
             self._refreshing.steady()
             await self._conclude(sweep, began, began_at, suspicion)
@@ -183,9 +178,10 @@ class Poller:
             self.gaps.failed(number, error)
             return
         self.gaps.read(number)
+        asked = sweep.size
         sweep.answered(number, answer.page)
         sweep.mark(number, observed, self.ledger.inventory)
-        self._searching.saw(number, sweep.size, answer, observed)
+        self._searching.saw(number, asked, answer, observed, sweep=True)
         self._progress(sweep)
 
     def _progress(self, sweep: Sweep) -> None:
@@ -251,32 +247,6 @@ class Poller:
             for one in self.ledger.inventory.unseen(sweep.seen)
             if one not in gone and ((fact := facts.get(one)) is None or fact.received < began)
         ]
-
-    async def _pause(self, began: float, most: float) -> None:
-        """Until the sweep after the one that began then is due, `most` seconds after it at the latest, or a probe says
-        that the list has moved and no search finds where."""
-        while (remaining := began + min(self._pace.sweep_every, most) - self._clock.monotonic()) > 0:
-            await self._rest(min(remaining, self._pace.probe_every))
-            if began + min(self._pace.sweep_every, most) > self._clock.monotonic() and await self._moved():
-                return
-
-    async def _rest(self, seconds: float) -> None:
-        """Do nothing for a while; a change of the configuration ends it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        self._changed.clear()
-
-    async def _moved(self) -> bool:
-        """Probe: read page 1, observe it, and see whether `TotalCount` is another than before."""
-        before = self._calls.total
-        try:
-            answer = await self._calls.ask(Urgency.PROBE, page=1, size=self._size)
-            observed = await self._observer.observe(answer)
-        except Transient:
-            return False
-        self._searching.saw(1, self._size, answer, observed)
-        return answer.page.total != before and not await self._searching.located()
 
 
 def _end_if_cancelled() -> None:

@@ -26,6 +26,11 @@ log = logging.getLogger("certstream")
 FIRST = 1.0
 """Seconds of rest after a search that found nothing; twice as long after each further one."""
 LONGEST = 300.0
+UNSTEADY_ORDER = (
+    "the order of the list has changed: until complete sweeps have found it steady again, what is new or deleted is "
+    "seen when a sweep comes to it, not searched for"
+)
+"""What is told of an account whose search is off."""
 
 
 class Searching:
@@ -38,7 +43,7 @@ class Searching:
         self._ledger, self._clock, self._metrics = observer.ledger, clock, metrics
         self._search = Search(size)
         self._pages: dict[int, array[int]] = {}
-        """of a sweep whose order is learnt"""
+        """of the sweep under way"""
         self._missing: dict[str, Answer] = {}
         """what a page did not show where it was, and that page"""
         self._moved = asyncio.Event()
@@ -46,15 +51,23 @@ class Searching:
         self._quiet.set()
         self._fruitless = 0
         self._rest_until = 0.0
+        self._bulk_at = float("inf")
+        """when there was too much to search for, until a sweep has learnt the order again; monotonic"""
+        self.note: str | None = None
+        """why nothing is searched for, where it was; None where all is well"""
+        metrics.order_known.labels(self._ledger.name).set(0)
 
-    def saw(self, number: int, size: int, answer: Answer, observed: Observed) -> None:
-        """A page was read and what it shows is committed."""
-        rows = self._rows(answer, observed)
-        if not self._search.ready:
+    def saw(self, number: int, size: int, answer: Answer, observed: Observed, *, sweep: bool = False) -> None:
+        """A page was read, by a sweep or not, and what it shows is committed."""
+        page, rows = answer.page, self._rows(answer, observed)
+        if page.size is not None and 0 < len(page.records) == page.size < size:
+            size = page.size  # the service gives no more at once
+        if sweep:
             self._pages[number] = rows
+        if not self._search.ready:
             self._search.size = size
             return
-        for row in self._search.read(number, size, rows, answer.page.total, sent=answer.sent):
+        for row in self._search.read(number, size, rows, page.total, sent=answer.sent):
             self._missing[self._ledger.inventory.identifier(row)] = answer
         if not self._search.ready:
             self._unsteady()
@@ -62,16 +75,33 @@ class Searching:
             self._moved.set()
             self._quiet.clear()
 
-    def swept(self, verdict: Verdict) -> None:
-        """A sweep ended: its order is learnt where none is known."""
+    def swept(self, verdict: Verdict, began: float, *, moved: bool) -> None:
+        """A sweep ended that began then, monotonic, and while which the list `moved` or not. Its order is learnt where
+        none is known, or where the one that is does not explain TotalCount."""
         pages, self._pages = self._pages, {}
         if verdict.why == UNSTEADY:
             self._search.forget()
-        elif verdict.complete and self._search.ready:
-            self._search.swept()
-        elif verdict.complete and self._calls.total is not None:
-            self._search.learn(learnt(pages[number] for number in sorted(pages)), self._calls.total)
-        self._missing.clear()
+            self._unsteady()
+        elif verdict.complete and self._calls.total is not None and len(pages) == max(pages, default=0):
+            if self._search.ready:
+                self.note = None
+            if self._wrong(began, moved=moved):
+                rows = learnt(pages[number] for number in sorted(pages))
+                self._search.learn(rows, self._calls.total, moved=moved)
+                self._bulk_at = float("inf")
+                self._metrics.order_known.labels(self._ledger.name).set(1)
+        if verdict.complete:  # what was missing before it has been on one of its pages, or is nominated
+            self._missing = {one: answer for one, answer in self._missing.items() if answer.sent >= began}
+
+    def _wrong(self, began: float, *, moved: bool) -> bool:
+        """Whether a complete sweep that began then knows the order better: the list was still and counts otherwise, or
+        so much had changed that it was not searched for."""
+        if not self._search.ready:
+            self._fruitless, self._rest_until = 0, 0.0
+            return True
+        if not self._quiet.is_set():
+            return False
+        return (self._search.wanted and not moved) or self._bulk_at < began
 
     async def located(self) -> bool:
         """When no search runs any more: whether it is known where the list moved."""
@@ -80,6 +110,7 @@ class Searching:
 
     async def run(self) -> None:
         """Search whenever a page says that the list has moved, for ever."""
+        self._pages.clear()
         self._quiet.set()
         while True:
             await self._moved.wait()
@@ -118,6 +149,8 @@ class Searching:
         else:
             self._rest_until = self._clock.monotonic() + min(FIRST * 2.0 ** min(self._fruitless, 10), LONGEST)
             self._fruitless += 1
+        if outcome is Outcome.BULK:
+            self._bulk_at = self._clock.monotonic()
         if outcome is Outcome.UNSTEADY:
             self._unsteady()
 
@@ -125,9 +158,11 @@ class Searching:
         return await self._calls.ask(Urgency.SEARCH, page=page, size=size)
 
     def _unsteady(self) -> None:
-        log.warning("order.unsteady", extra={"account": self._ledger.name})
+        if self.note is None:
+            log.warning("order.unsteady", extra={"account": self._ledger.name})
+        self.note = UNSTEADY_ORDER
+        self._metrics.order_known.labels(self._ledger.name).set(0)
         self._missing.clear()
-        self._pages.clear()
 
     async def _nominate(self) -> None:
         """Candidates for deletion, as soon as TotalCount bears them out: as many are gone as are missing, or nearly.

@@ -11,7 +11,7 @@ from typing import Any
 from certstream.core.errors import CertstreamError
 from certstream.core.pacing import SECOND
 from certstream.core.sharding import shard_of
-from certstream.ports import Journal
+from certstream.ports import Claim, Journal, Source
 from certstream.service import expiry, users
 from certstream.service.clock import Clock
 from certstream.service.confirming import NothingToConfirm
@@ -28,7 +28,7 @@ from certstream.service.opening import (
 )
 from certstream.service.registration import Registration
 from certstream.service.tasks import Stop, awaited, first_of, unless
-from certstream.service.working import DEADLINE, Change, Working, retire
+from certstream.service.working import Change, Working, retire
 
 log = logging.getLogger("certstream")
 
@@ -56,7 +56,6 @@ class Supervisor:
     """whoever holds it may `add`, `change` and `remove` accounts; none is forgotten meanwhile"""
     refused: list[str] = field(default_factory=list)
     """what of the newest configuration is not in force, and why, for people"""
-    _former: users.Former = field(default_factory=users.Former)
     _step: str = "waiting for the journal"
     """what keeps the accounts that are not running yet, for people"""
 
@@ -138,6 +137,7 @@ class Supervisor:
             users.settle(self.entries)
             if (taken := self._group_of(entry)) is not None:
                 taken.dismiss(entry)
+            users.leave(entry.claim, self.entries, self.clock.boot())
             await entry.source.close()
             raise
         self._unknown += unknown
@@ -146,38 +146,40 @@ class Supervisor:
     async def change(self, account: str, change: Change) -> None:
         """Go on with an account under another configuration. Raises Fatal, and changes nothing, where it cannot be."""
         running = self._running[account]
-        entry, before = running.entry, running.entry.source
+        entry, before, claim = running.entry, running.entry.source, running.entry.claim
         try:
             changed = change.of(entry)
             running.refuse_another(change, changed)
             unknown = await identify_change(self.entries, entry, changed)
-            if change.source is not None:
-                self._former.let_end(running.budget, self.clock.monotonic())
             await running.change(change, changed)
         except BaseException:
             users.settle(self.entries)
             if change.source is not None:
+                users.leave(change.claim, self.entries, self.clock.boot())
                 await change.source.close()
             raise
         self._unknown += [entry for _ in unknown if entry not in self._unknown]
         if change.source is not None and self._work is not None:
-            self._former.count_until(self.clock.monotonic() + DEADLINE + SECOND)
-            self._work.create_task(retire(before))
+            self._work.create_task(self._retire(before, claim))
         if (group := self._group_of(running.entry)) is not None:
             group.pace(change.settings.budget)
         log.info("account.changed", extra={"account": account})
+
+    async def _retire(self, before: Source, claim: Claim | None) -> None:
+        await retire(before)
+        users.leave(claim, self.entries, self.clock.boot() + SECOND)
 
     async def remove(self, account: str) -> None:
         """Stop with an account; its history stays as it is, and its slots come back to its budget."""
         running = self._running[account]
         await running.stop()
-        self._former.count_until(self.clock.monotonic() + SECOND)
         del self._running[account]
         self.entries.remove(running.entry)
         users.settle(self.entries)
         if (group := self._group_of(running.entry)) is not None:
             await group.part(running.entry)
         await running.entry.source.close()
+        users.leave(running.entry.claim, self.entries, self.clock.boot() + SECOND)
         self.metrics.forget(account)
         log.info("account.removed", extra={"account": account})
 
@@ -261,7 +263,6 @@ class Supervisor:
     def _begin(self, group: Group, entry: Entry) -> Working:
         """Put an account to work."""
         running = self._running[entry.ledger.name] = group.put_to_work(entry)
-        self._former.let_end(running.budget, self.clock.monotonic())
         if self._work is not None:
             running.task = self._work.create_task(running.run())
         return running

@@ -6,9 +6,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from certstream.ports import Claim
 from certstream.service.budget import Budget
 
 if TYPE_CHECKING:
@@ -36,6 +36,13 @@ def claim(entries: Iterable[Entry]) -> None:
     for entry in entries:
         if entry.claim is not None:
             entry.claim.left()
+
+
+def leave(claim: Claim | None, entries: Iterable[Entry], free_at: float) -> None:
+    """Other processes on this host may make the calls of a user whom none of `entries` is any more. `free_at`:
+    boot-time seconds from which no call of before counts."""
+    if claim is not None:
+        claim.leave({name for entry in entries if entry.claim is not None for name in entry.claim.names}, free_at)
 
 
 def settle(entries: Sequence[Entry]) -> None:
@@ -78,19 +85,3 @@ def hold(entries: Iterable[Entry], budgets: Mapping[str, Budget]) -> None:
             if left > max(budget.held(), 0):
                 log.info("take-over", extra={"budget": entry.ledger.settings.budget, "seconds": left})
                 budget.hold(left)
-
-
-@dataclass(slots=True)
-class Former:
-    """Calls of accounts that went, or that have another key now: their users may come back at once under a budget that
-    knows nothing of these calls. `until`: when all of them are over and count no more, monotonic."""
-
-    until: float = 0.0
-
-    def count_until(self, moment: float) -> None:
-        self.until = max(self.until, moment)
-
-    def let_end(self, budget: Budget, now: float) -> None:
-        """Before the first call for a user who may have had another budget before."""
-        if (left := self.until - now) > max(budget.held(), 0):
-            budget.hold(left)

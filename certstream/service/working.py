@@ -21,7 +21,8 @@ from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import Observer
 from certstream.service.opening import Entry, same_user
-from certstream.service.poller import Pace, Poller
+from certstream.service.poller import Poller
+from certstream.service.probing import Pace, Probing
 from certstream.service.refreshing import Refreshing
 from certstream.service.sampling import Sampling
 from certstream.service.searching import Searching
@@ -149,6 +150,7 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
         confirming=confirming,
         sampling=Sampling(calls=calls, observer=observer, clock=clock),
         searching=searching,
+        probing=Probing(calls=calls, observer=observer, searching=searching, clock=clock, pace=entry.pace),
         clock=clock,
         metrics=metrics,
         pace=entry.pace,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -35,15 +35,23 @@ def world(endpoint: str) -> str:
 class Claim:
     """Implements the port `Claim`, and `Credentials`: every key that is handed out is a name of the user.
 
-    `locks` None: nothing is locked, but what is known of the user is kept all the same.
+    `locks` None: nothing is locked, but what is known of the user is kept all the same. `budget` paces the calls.
     """
 
     def __init__(
-        self, credentials: Credentials, *, endpoint: str, role: str | None, uid: str | None, locks: Locks | None
+        self,
+        credentials: Credentials,
+        *,
+        budget: str,
+        endpoint: str,
+        role: str | None,
+        uid: str | None,
+        locks: Locks | None,
     ) -> None:
-        self._credentials, self._role, self._locks = credentials, role, locks
+        self._credentials, self._budget, self._role, self._locks = credentials, budget, role, locks
         self.world = world(endpoint)
         self.key: str | None = None
+        self._user: str | None = None
         self.waits: str | None = None
         self._names: dict[str, str] = {}
         if role is not None:
@@ -63,7 +71,7 @@ class Claim:
 
     def user(self, uid: str) -> None:
         """The UID is known."""
-        self._add("uid", uid, f"user {uid}")
+        self._user = self._add("uid", uid, f"user {uid}")
 
     async def begin(self) -> None:
         """Find the key, where it can be found now, and take the locks. Raises Held."""
@@ -78,6 +86,16 @@ class Claim:
             return 0.0
         return max((self._locks.hold(name, what) for name, what in self._names.items()), default=0.0)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """By which other processes find this user."""
+        return frozenset(self._names)
+
+    def leave(self, kept: Set[str], free_at: float) -> None:
+        """No call any more: other processes may have the names but those in `kept`."""
+        if self._locks is not None:
+            self._locks.leave(self.names - kept, free_at)
+
     def check(self) -> None:
         """May this account call now? Raises Held, NotYet."""
         if self.waits is not None:
@@ -86,6 +104,13 @@ class Claim:
             raise NotYet(
                 f"who made this user's calls before was killed, and its last ones may still count: {left:.0f} s"
             )
+        for name in filter(None, (self.key, self._user)):
+            if self._locks is not None and (used := self._locks.use(name, self._budget)) is not None:
+                raise NotYet(
+                    f"calls of {self._names[name]} were paced by the budget {used[0]}, too, and may still count: "
+                    f"{used[1]:.0f} s from the last one (accounts of one user need one `budget`: are the credentials "
+                    f"those of this account?)"
+                )
 
     def _add(self, kind: str, value: str, what: str) -> str:
         name = hashlib.sha256("\n".join((self.world, kind, value)).encode()).hexdigest()[:32]

@@ -7,6 +7,7 @@ its last calls may still count. Times are of the boot clock, and of one boot: af
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -14,7 +15,7 @@ import shlex
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,16 @@ class _Lock:
     def write(self, released: float | None) -> None:
         """Raises OSError."""
         text = msgspec.json.encode(msgspec.structs.replace(self.record, released=released))
-        os.pwrite(self.descriptor, text, 0)
+        if os.pwrite(self.descriptor, text, 0) < len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.ftruncate(self.descriptor, len(text))
+
+    def end(self, free_at: float | None) -> None:
+        """Let it go."""
+        if free_at is not None:
+            with suppress(OSError):  # then the next one waits
+                self.write(max(free_at, self.free_at))
+        os.close(self.descriptor)
 
 
 class Locks:
@@ -89,6 +98,7 @@ class Locks:
         """`patience`: seconds for which the calls of a holder that was killed may count."""
         self._folder, self._boot, self._patience = folder, boot, patience
         self._held: dict[str, _Lock] = {}
+        self._used: dict[str, tuple[str, float]] = {}
         self._over = False
         self.unusable: str | None = None
         """why nothing is locked, for people"""
@@ -107,14 +117,27 @@ class Locks:
                 return 0.0
         return lock.free_at - self._boot() if lock is not None else 0.0
 
+    def use(self, name: str, budget: str) -> tuple[str, float] | None:
+        """A call is about to be made under it, paced by `budget`; None: it may be. Else the other budget of this
+        process that paced a call under it, which knows nothing of this one, and seconds for which that may count."""
+        now = self._boot()
+        other, at = self._used.get(name, (budget, now))
+        if other != budget and (left := at + self._patience - now) > 0:
+            return other, left
+        self._used[name] = budget, now
+        return None
+
+    def leave(self, names: Iterable[str], free_at: float) -> None:
+        """Nobody here makes calls under these any more: let others do it. `free_at` as for `release`."""
+        for name in names:
+            if (lock := self._held.pop(name, None)) is not None:
+                lock.end(free_at)
+
     def release(self, free_at: float | None) -> None:
         """Let others have them. `free_at`: boot-time seconds from which all slots are back; None: that is not known."""
         self._over = True
         for lock in self._held.values():
-            if free_at is not None:
-                with suppress(OSError):  # then the next one waits
-                    lock.write(max(free_at, lock.free_at))
-            os.close(lock.descriptor)
+            lock.end(free_at)
         self._held.clear()
 
     def _take(self, path: Path, what: str) -> _Lock:
@@ -128,7 +151,10 @@ class Locks:
                     raise self._refused(descriptor, what) from None
                 lock = _Lock(path, descriptor, self._free_at(os.pread(descriptor, _LONGEST, 0)), Record.mine())
                 if lock.there():
-                    lock.write(None)
+                    try:
+                        lock.write(None)
+                    except OSError:  # no room: held all the same, and nothing that was there says that it is released
+                        os.ftruncate(descriptor, 1)
                     return lock
             except BaseException:
                 os.close(descriptor)

@@ -1,4 +1,4 @@
-// Follows certstream's events with the official CloudEvents SDK: follow BOOTSTRAP [TOPIC [ISOLATION]]
+// Follows certstream's events with the official CloudEvents SDK: follow BOOTSTRAP [TOPIC [default]]
 package main
 
 import (
@@ -43,8 +43,8 @@ func main() {
 	if len(os.Args) > 2 {
 		topic = os.Args[2]
 	}
-	if len(os.Args) > 3 && os.Args[3] == "read_uncommitted" {
-		config.Consumer.IsolationLevel = sarama.ReadUncommitted
+	if len(os.Args) > 3 {
+		config.Consumer.IsolationLevel = sarama.NewConfig().Consumer.IsolationLevel // to see what that default shows
 	}
 	group, err := sarama.NewConsumerGroup([]string{os.Args[1]}, fmt.Sprintf("example-%d", time.Now().UnixNano()), config)
 	if err != nil {

@@ -2,6 +2,7 @@ import io.cloudevents.CloudEvent;
 import io.cloudevents.kafka.KafkaMessageFactory;
 import java.security.MessageDigest;
 import java.time.Duration;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
@@ -11,14 +12,17 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.StringDeserializer;
 
-/** Follows certstream's events with the official CloudEvents SDK: Follow BOOTSTRAP [TOPIC [ISOLATION]] */
+/** Follows certstream's events with the official CloudEvents SDK: Follow BOOTSTRAP [TOPIC [default]] */
 public class Follow {
     public static void main(String[] words) throws Exception {
-        Map<String, Object> settings = Map.of(
+        Map<String, Object> settings = new HashMap<>(Map.of(
                 "bootstrap.servers", words[0],
                 "group.id", "example-" + UUID.randomUUID(),
                 "auto.offset.reset", "earliest",
-                "isolation.level", words.length > 2 ? words[2] : "read_committed"); // the client's default is the other
+                "isolation.level", "read_committed")); // the client's default is the other
+        if (words.length > 2) {
+            settings.remove("isolation.level"); // to see what that default shows
+        }
         try (var consumer = new KafkaConsumer<>(settings, new StringDeserializer(), new ByteArrayDeserializer())) {
             consumer.subscribe(List.of(words.length > 1 ? words[1] : "certstream.events"));
             while (true) {

@@ -1,4 +1,4 @@
-"""Follows certstream's events with confluent-kafka alone: plain.py BOOTSTRAP [TOPIC]"""
+"""Follows certstream's events with confluent-kafka alone: plain.py BOOTSTRAP [TOPIC [default]]"""
 
 import hashlib
 import json
@@ -7,14 +7,15 @@ import uuid
 
 from confluent_kafka import Consumer
 
-consumer = Consumer(
-    {
-        "bootstrap.servers": sys.argv[1],
-        "group.id": f"example-{uuid.uuid4()}",  # yours has a name, and keeps its place
-        "auto.offset.reset": "earliest",
-        "isolation.level": "read_committed",
-    }
-)
+settings = {
+    "bootstrap.servers": sys.argv[1],
+    "group.id": f"example-{uuid.uuid4()}",  # yours has a name, and keeps its place
+    "auto.offset.reset": "earliest",
+    "isolation.level": "read_committed",
+}
+if len(sys.argv) > 3:
+    del settings["isolation.level"]  # to see what the client's default shows
+consumer = Consumer(settings)
 consumer.subscribe(sys.argv[2:3] or ["certstream.events"])
 while True:
     message = consumer.poll(1.0)

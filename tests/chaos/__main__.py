@@ -21,6 +21,7 @@ from tests.chaos.driver import Broken, play
 from tests.chaos.plan import BROKERS
 from tests.chaos.verdict import DISORDER, LOST, TWICE, Verdict, verdict
 from tests.real import kafka, toxiproxy
+from tests.real.fetching import Missing
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / ".cache" / "chaos"
@@ -54,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
         if "kafka" in legs:
             kafka.fetch()
             toxiproxy.fetch()
-    except kafka.Missing as error:
+    except Missing as error:
         print(error, file=sys.stderr)
         return 2
     if "sqlite" in legs and os.geteuid() != 0:

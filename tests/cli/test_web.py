@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from certstream.cli.beside import running_service
+from certstream.cli.beside import base_of, running_service
 from certstream.config import Config, Http
 from certstream.core.errors import Fatal
 from certstream.service.confirming import NothingToConfirm
@@ -237,3 +238,29 @@ async def test_a_long_answer_of_a_service_is_read_to_its_end() -> None:
         found = await running_service(Config(http=Http(listen=url.removeprefix("http://"))))
         assert found is not None
         assert found.accounts == many
+
+
+@pytest.mark.parametrize(
+    ("listen", "reached"),
+    [
+        ("0.0.0.0:80", "127.0.0.1:80"),
+        ("[::]:80", "[::1]:80"),
+        ("[::1]:80", "[::1]:80"),
+        ("10.1.2.3:80", "10.1.2.3:80"),
+        ("localhost:80", "localhost:80"),
+    ],
+)
+def test_a_service_is_called_where_it_listens_and_nobody_else_is_shown_the_token(listen: str, reached: str) -> None:
+    assert base_of(Config(http=Http(listen=listen, token_file="token"))) == f"http://{reached}"
+
+
+_NO_IPV6 = pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="this host has no IPv6")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", pytest.param("[::]", marks=_NO_IPV6)])
+async def test_who_listens_everywhere_is_reached(host: str, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    async with serving(listen=f"{host}:0", token="secret") as (_, url):
+        port = url.rpartition(":")[2]
+        config = Config(http=Http(listen=f"{host}:{port}", token_file=str(tmp_path / "token")))
+        assert await running_service(config) is not None

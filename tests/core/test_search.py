@@ -8,10 +8,12 @@ from collections.abc import Callable
 from copy import deepcopy
 from random import Random
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from certstream.core.order import MANY, NOBODY, learnt
+from certstream.core.probes import QUIET, SLOWEST, interval
 from certstream.core.search import Outcome, Search
 
 
@@ -26,12 +28,12 @@ class Listed:
         self.missing: set[int] = set()
         self.sent = itertools.count(1.0)
         self.search = Search(size)
-        self.search.learn(learnt(self._page(number) for number in range(1, self.pages() + 1)), len(self.rows))
+        self.search.learn(learnt(self.page(number) for number in range(1, self.pages() + 1)), len(self.rows))
 
     def pages(self) -> int:
         return max(-(-len(self.rows) // self.size), 1)
 
-    def _page(self, number: int) -> array[int]:
+    def page(self, number: int) -> array[int]:
         return self.rows[(number - 1) * self.size : number * self.size]
 
     def insert(self, place: float) -> None:
@@ -52,11 +54,11 @@ class Listed:
         return self.next - 1 - self.first
 
     def read(self, number: int, *, total: int | None = None) -> None:
-        shown, size = self._page(number), self.size
+        shown, size = self.page(number), self.size
         total = len(self.rows) if total is None else total
         self.missing.update(row + 1 for row in self.search.read(number, size, shown, total, sent=next(self.sent)))
 
-    def run(self, *, meanwhile: dict[int, float] | None = None) -> int:
+    def run(self, *, meanwhile: dict[int, float] | None = None, resize: dict[int, int] | None = None) -> int:
         self.search.begin()
         for call in range(1000):
             page = self.search.next()
@@ -64,6 +66,8 @@ class Listed:
                 return call
             if meanwhile and call in meanwhile:
                 self.insert(meanwhile[call])
+            if resize and call in resize:  # the service answers with pages of another size
+                self.size = resize[call]
             self.read(page)
         raise AssertionError("it does not end")
 
@@ -213,3 +217,86 @@ def test_a_change_that_cancels_what_is_searched_for_hides_neither_of_them() -> N
         assert listed.search.outcome is Outcome.FOUND
         assert listed.missing == {gone}
         assert listed.search.order.rows == listed.rows
+
+
+def test_without_a_number_nothing_is_searched_for_and_nothing_learnt() -> None:
+    listed = Listed(5000, 20)
+    listed.insert(0.0)
+    assert listed.search.read(1, 20, listed.page(1), None, sent=2.0) == []
+    assert not listed.search.wanted
+    assert listed.search.order.rows != listed.rows
+
+
+@pytest.mark.parametrize("size", [1, 3, 50, 100])
+@pytest.mark.parametrize("call", range(5))
+def test_another_page_size_in_the_middle_of_a_search_does_not_end_it(size: int, call: int) -> None:
+    listed = Listed(5000, 20)
+    gone = listed.delete(0.7)
+    listed.read(1)
+    listed.run(resize={call: size})
+    assert listed.search.outcome is Outcome.FOUND
+    assert listed.missing == {gone}
+    assert listed.search.order.rows == listed.rows
+
+
+def test_a_list_of_one_page_has_any_order_and_says_at_once_what_is_gone() -> None:
+    listed = Listed(30, 50)
+    for _ in range(5):
+        listed.dice.shuffle(listed.rows)
+        listed.insert(0.5)
+        gone = {listed.delete(0.1), listed.delete(0.2)}
+        listed.missing.clear()
+        listed.read(1)
+        assert listed.search.ready
+        assert not listed.search.wanted
+        assert listed.missing == gone - {listed.next - 1}
+
+
+def test_an_order_that_begins_elsewhere_is_another_one_and_changes_that_cancel_are_not() -> None:
+    listed = Listed(5000, 20)
+    for _ in range(20):
+        listed.insert(0.0)
+        listed.delete(0.99)
+    for page in range(1, listed.pages() + 1):
+        listed.read(page)
+    assert listed.search.ready
+    assert listed.search.order.rows == listed.rows
+    listed.rows = listed.rows[2000:] + listed.rows[:2000]
+    for page in (30, 31, 32):
+        listed.read(page)
+    assert not listed.search.ready
+
+
+def test_pages_of_another_order_are_noticed_without_a_search_too() -> None:
+    listed = Listed(5000, 20)
+    listed.dice.shuffle(listed.rows)
+    for page in (1, 2):
+        listed.read(page)
+        assert listed.search.ready
+    listed.read(1)
+    assert not listed.search.ready
+    assert not listed.missing
+
+
+def test_a_quiet_account_is_probed_less_often_and_never_more_often_than_configured() -> None:
+    assert interval(1.0, -5.0) == interval(1.0, 0.0) == 1.0
+    assert interval(1.0, QUIET / 2) == 1.25
+    assert interval(5.0, QUIET) == interval(5.0, 1e9) == 5.0 * SLOWEST == 7.5
+
+
+def test_after_bulk_issues_a_sweep_that_the_list_moved_under_teaches_an_order_that_can_be_searched() -> None:
+    listed = Listed(5000, 20)
+    for _ in range(1000):
+        listed.insert(0.3)
+    listed.read(1)
+    listed.run()
+    swept = [listed.page(number) for number in range(1, listed.pages() + 1)]
+    listed.insert(0.0)  # when the sweep has seen its first page
+    listed.search.learn(learnt(swept), len(listed.rows), moved=True)
+    assert listed.search.surplus == 1
+    listed.run()
+    gone = listed.delete(0.6)
+    listed.read(3)
+    listed.run()
+    assert listed.search.order.rows == listed.rows
+    assert listed.missing == {gone}

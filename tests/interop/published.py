@@ -1,21 +1,22 @@
-"""A real broker holding what the product published, and a transaction that was given up."""
+"""A real broker holding what the product published, and a transaction whose producer was killed."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
-import uuid
 from pathlib import Path
 
 import confluent_kafka
-import orjson
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from tests.real.kafka import Broker, free_port
-from tests.verify.processes import Setup, configure, run_once, start_simulator
+from tests.verify.processes import Broken, Setup, configure, run_once, start_simulator
 
 TOPIC = "certstream.events"
 CERTIFICATES = 1000
-GIVEN_UP = 7
+LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 def publish(broker: Broker, directory: Path) -> None:
@@ -32,24 +33,36 @@ def publish(broker: Broker, directory: Path) -> None:
         simulator.wait()
 
 
-def give_up(broker: Broker, example: Message) -> None:
-    """Events with the next sequence numbers, in a transaction that is aborted: what a failed commit leaves behind."""
-    producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": "gives-up", "linger.ms": 0})
-    producer.init_transactions(30)
-    producer.begin_transaction()
-    value = example.value()
+def left_behind(broker: Broker, directory: Path, example: Message) -> None:
+    """Events with the next sequence numbers, in a transaction whose producer is killed in the middle of it (`kill -9`).
+
+    The broker aborts it by itself when its time is over, and this waits for that. Raises Broken.
+    """
+    value, partition = example.value(), example.partition()
     assert value is not None
-    event = orjson.loads(value)
-    for number in range(1, GIVEN_UP + 1):
-        event |= {
-            "id": str(uuid.uuid4()),
-            "sequence": f"{int(event['sequence']) + 1:020}",
-            "prevhash": f"{number:064x}",
-        }
-        given_up = orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
-        producer.produce(TOPIC, given_up, example.key(), example.partition() or 0, headers=example.headers())
-    producer.flush(30)
-    producer.abort_transaction(30)
+    assert partition is not None
+    (directory / "example").write_bytes(value)
+    given = [broker.bootstrap, TOPIC, str(partition), str(directory / "example")]
+    words = [sys.executable, "-m", "tests.interop.killed", *given]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as producer:
+        assert producer.stdout is not None
+        said = producer.stdout.readline()
+        producer.kill()
+    if said != b"delivered\n":
+        raise Broken("the producer that was to be killed did not get as far")
+    admin, place = AdminClient({"bootstrap.servers": broker.bootstrap}), TopicPartition(TOPIC, partition)
+
+    def end(isolation: IsolationLevel) -> int:
+        asked = admin.list_offsets({place: LATEST}, isolation_level=isolation)
+        return int(asked[place].result(30).offset)
+
+    if end(IsolationLevel.READ_COMMITTED) >= end(IsolationLevel.READ_UNCOMMITTED):
+        raise Broken("the transaction of the killed producer is not open")
+    deadline = time.monotonic() + 60
+    while end(IsolationLevel.READ_COMMITTED) < end(IsolationLevel.READ_UNCOMMITTED):
+        if time.monotonic() > deadline:
+            raise Broken("the broker did not abort the transaction of the killed producer within 60 s")
+        time.sleep(0.2)
 
 
 def records(broker: Broker, isolation: str) -> list[Message]:

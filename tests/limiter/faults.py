@@ -8,7 +8,7 @@ import time
 
 from redis.asyncio import Redis
 
-from tests.limiter.four import TRIP, Processes, step_clock
+from tests.limiter.four import TRIP, Processes
 
 START = 10.0
 """Seconds that a machine may be late."""
@@ -60,6 +60,7 @@ async def restarted(four: Processes, lease: float) -> None:
 
 
 async def stepped(four: Processes, lease: float, seconds: float) -> None:
-    """Redis's clock."""
-    await step_clock(four.redis.url, seconds)
+    """Redis's own clock."""
+    assert four.redis.clock is not None
+    four.redis.clock.step(seconds)
     await four.upstream.flowing(lease + START)

@@ -12,9 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from redis.asyncio import Redis
-
 from tests.real.redis import RedisServer, known
+from tests.real.stepping import SteppedClock
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIP = 0.05
@@ -59,21 +58,10 @@ class Processes:
     workers: list[subprocess.Popen[bytes]]
 
 
-async def step_clock(url: str, seconds: float) -> None:
-    """Step Redis's clock. What it has noted is shifted the other way, which to the script is the same."""
-    script = """
-    for _, f in ipairs(redis.call('HKEYS', KEYS[1])) do
-      if f == 'last' or string.sub(f, 1, 2) == 's:' then redis.call('HINCRBY', KEYS[1], f, ARGV[1]) end
-    end
-    """
-    async with Redis.from_url(url) as client:
-        await client.eval(script, 1, f"certstream:slots:{{{UID}}}", str(int(-1000 * seconds)))
-
-
 @asynccontextmanager
 async def processes(count: int, *, lease: float, way: float = 0.0) -> AsyncIterator[Processes]:
     """`count` of them, each of which calls as often as the slots let it."""
-    redis, upstream = RedisServer(), Upstream(way)
+    redis, upstream = RedisServer(clock=SteppedClock()), Upstream(way)
     await known(redis.url, UID)
     server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.real.kafka import Missing
+from tests.real.fetching import Missing
 from tests.real.toxiproxy import Toxiproxy, fetch
 from tests.verify.history import Call, load_answers
 from tests.verify.processes import Setup, configure, free_port, start, start_simulator

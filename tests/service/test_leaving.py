@@ -10,9 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from certstream.app import build_claim, build_locks
 from certstream.cli import reloading
 from certstream.config import Account, Config, ConfigError
+from certstream.core.pacing import SECOND
 from certstream.core.wire import EVENTS, Put
+from certstream.ports import Held
+from certstream.service.clock import Clock
+from certstream.simulator import Simulator
 from tests.service.test_accounts import TWO_USERS, other
 from tests.service.test_reloading import beside
 from tests.service.together import together
@@ -22,18 +29,21 @@ RARELY: dict[str, Any] = {"sweep_every": 60, "probe_every": 60}
 
 
 async def become(world: World, *accounts: Account) -> None:
-    """Another configuration, right after a burst of look-ups of `prod`: the audit counts what arrives."""
+    """Another configuration, between a burst of look-ups of `prod` and one of the last: the audit counts arrivals."""
     assert world.service is not None
     given: list[Config | ConfigError] = [world.config]
     made, _ = beside(world, given)
-    prod = world.service._running["prod"]
-    await world.until("all slots are back", prod.budget.idle)
+    running, new = world.service._running, accounts[-1].name
+    some = dict.fromkeys(world.simulator.identifiers()[:8], 0.0)
+    await world.until("all slots are back", running["prod"].budget.idle)
     given.append(world.config.model_copy(update={"accounts": accounts}))
     made.asked.set()
-    await asyncio.sleep(reloading.SETTLED - 0.25)
-    prod.observer._doubts.want(dict.fromkeys(world.simulator.identifiers()[:8], 0.0))
-    await world.event("account.baselined", accounts[-1].name)
-    assert len(world.look_ups()) > 4
+    await asyncio.sleep(reloading.SETTLED - 0.2)
+    running["prod"].observer._doubts.want(some)
+    await world.until("it is added", lambda: new in running)
+    running[new].observer._doubts.want(some)
+    await world.event("account.baselined", new)
+    await world.until("both looked up", lambda: len(world.look_ups()) > 12)
 
 
 @together
@@ -83,3 +93,21 @@ async def test_what_was_in_doubt_when_it_was_removed_is_told_once(tmp_path: Path
         await world.event("certificate.new", issued)
         await group.writer.turn(shard.verify)
         assert len(world.told("certificate.new")) == 1
+
+
+@together
+async def test_other_processes_may_call_for_a_user_whose_last_account_went(tmp_path: Path) -> None:
+    def two(simulator: Simulator) -> tuple[Account, ...]:
+        return tuple(account(tmp_path, simulator, name, budget="shared", uid="1") for name in ("prod", "mate"))
+
+    async with living(tmp_path, accounts=two) as world:
+        assert world.service is not None
+        elsewhere = build_locks(world.config, Clock())
+        theirs = build_claim(world.config.accounts[0], elsewhere)
+        await world.service.remove("prod")
+        with pytest.raises(Held):
+            await theirs.begin()
+        await world.service.remove("mate")
+        await theirs.begin()
+        assert 0 < theirs.left() <= SECOND
+        elsewhere.release(None)

@@ -11,6 +11,7 @@ from certstream.cli import reloading
 from certstream.config import Config, ConfigError
 from certstream.core.sharding import shard_of
 from tests.real.kafka import Broker
+from tests.real.redis import RedisServer, known
 from tests.service.together import together
 from tests.service.world import World, account, living
 
@@ -73,6 +74,26 @@ async def test_accounts_come_change_and_go_and_the_other_has_one_baseline(tmp_pa
         await world.event("certificate.new", issued)
         assert len(world.told("account.baselined", "prod")) == 1
         assert world.service.status()["configuration"]["reasons"] == ["certstream.toml: not TOML"]
+
+
+@together
+async def test_a_user_may_have_two_budgets_where_hosts_share_calls_also_after_a_reload(tmp_path: Path) -> None:
+    redis = await asyncio.to_thread(RedisServer)
+    try:
+        await known(redis.url, "1")
+        async with living(tmp_path, settings={"limiter": redis.url}, started=False, uid="1") as world:
+            other = account(tmp_path, world.simulator, "other", uid="1")
+            await world.start(world.config.model_copy(update={"accounts": (*world.config.accounts, other)}))
+            given: list[Config | ConfigError] = [world.config]
+            made, _ = beside(world, given)
+            faster = other.model_copy(update={"page_size": 3})
+            given.append(world.config.model_copy(update={"accounts": (*world.config.accounts[:1], faster)}))
+            made.asked.set()
+            await world.says("config.read")
+            assert not world.said("config.refused")
+            await world.until("pages are of three", lambda: world.calls()[-1]["params"]["ShowSize"] == "3")
+    finally:
+        redis.kill()
 
 
 async def test_an_account_joins_a_shard_that_is_open_on_kafka_and_goes_on_with_its_history(

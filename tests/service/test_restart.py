@@ -20,7 +20,8 @@ from certstream.ports import Held
 from certstream.service import group, poller, working
 from certstream.service.clock import Clock
 from certstream.service.metrics import Metrics
-from certstream.service.poller import Pace, Poller
+from certstream.service.poller import Poller
+from certstream.service.probing import Pace
 from certstream.simulator import SimulatorConfig
 from tests.service import lies
 from tests.service.together import together, together_for
@@ -285,6 +286,7 @@ async def test_an_account_that_is_denied_while_the_service_stops_ends_too(
     refreshing = confirming = sampling = searching = SimpleNamespace(run=asyncio.Event().wait)
     parts: Any = {"calls": calls, "observer": observer, "look_ups": look_ups, "confirming": confirming}
     parts |= {"refreshing": refreshing, "sampling": sampling, "searching": searching}
+    parts["probing"] = SimpleNamespace(rest=asyncio.sleep)
     found = Poller(clock=Clock(), metrics=Metrics(), pace=Pace(5, 1, 1), **parts)
 
     async def sweep() -> Verdict:

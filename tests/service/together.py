@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from certstream.journal import sqlite
-from certstream.service import calls, confirming, group, opening, poller, supervisor
+from certstream.service import calls, confirming, group, opening, poller
 
 AT_ONCE = 16
 """Worlds at a time: more would make them wait for the processor."""
@@ -95,5 +95,4 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(confirming, "APART", 0.3)
     # More than the second in which the slots of whoever was killed still count.
     monkeypatch.setattr(group, "TAKE_OVER", 1.2)
-    monkeypatch.setattr(supervisor, "DEADLINE", 1.0)
     monkeypatch.setattr(sqlite, "_POLL", 0.02)

@@ -7,7 +7,7 @@ from random import Random
 import msgspec
 
 from tests.simulation.population import Deed
-from tests.simulation.scenarios import hostile_list, staged
+from tests.simulation.scenarios import hostile_list, searched, staged
 from tests.simulation.shape import THRESHOLDS, Plan
 from tests.simulation.weather import Fault
 
@@ -39,16 +39,18 @@ PROCESS = (
 RARE = ("api.denied", "api.denied", "compact", "unsteady", "state.foreign")
 
 
-HOSTILE = 10
-"""Of so many seeds one is a history of a hostile list."""
+EACH = 10
+"""Of so many seeds one is a history of a hostile list, and one of a list that is searched."""
 
 
 def draw(seed: int) -> Plan:
     """The plan of a seed: some at random, most a scenario in random surroundings."""
     dice = Random(f"{seed}/plan")
     plan = _any(seed, dice)
-    if seed % HOSTILE == 0:
+    if seed % EACH == 0:
         return msgspec.structs.replace(plan, **hostile_list(plan, dice))
+    if seed % EACH == EACH // 2:
+        return msgspec.structs.replace(plan, **searched(plan, dice))
     return staged(plan, dice) if dice.random() < 0.6 else plan
 
 

@@ -173,6 +173,30 @@ def hostile_list(plan: Plan, dice: Random) -> dict[str, Any]:
     }
 
 
+def searched(plan: Plan, dice: Random) -> dict[str, Any]:
+    """A list of many pages, long pauses between sweeps and frequent probes: what moves is found by searches."""
+    calm, size = dice.choice((40.0, 60.0)), dice.choice((2, 3, 5))
+    kinds = ("issue", "issue", "delete", "delete", "revoke", "return")
+    deeds = [Deed(round(dice.uniform(6.0, calm), 3), dice.choice(kinds), dice.random()) for _ in range(24)]
+    spoils = ("api.stale", "api.slow", "api.late", "api.error", "unsteady", "list.total", "list.small", "")
+    odd = dice.choice(spoils)
+    faults = [Fault(round(dice.uniform(8.0, calm), 3), odd, 10.0, dice.choice((0.2, 0.6)), 4.0)] if odd else []
+    faults += [Fault(round(dice.uniform(8.0, calm), 3), "kill") for _ in range(dice.choice((0, 0, 1)))]
+    return {
+        "accounts": dice.choice((1, 1, 2)),
+        "certificates": dice.choice((60, 90)),
+        "page_size": size,
+        "largest": size,
+        "qps": 10,
+        "sweep_every": dice.choice((10.0, 20.0)),
+        "probe_every": dice.choice((0.5, 1.0)),
+        "calm": calm,
+        "whole": False,
+        "deeds": tuple(sorted(deeds, key=lambda deed: deed.at)),
+        "faults": tuple(sorted(faults, key=lambda fault: fault.at)),
+    }
+
+
 SCENARIOS: tuple[Callable[[Plan, Random], dict[str, Any]], ...] = (
     _denied_in_flight,
     _wrong_at_start,

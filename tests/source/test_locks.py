@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from certstream.core.errors import Fatal, Transient
 from certstream.ports import Held
 from certstream.source import locks as module
 from certstream.source.claim import Claim, NotYet, world
-from certstream.source.credentials import Key, static
+from certstream.source.credentials import Credentials, Key, static
 from certstream.source.locks import Locks, Record
 
 
@@ -71,6 +73,39 @@ def test_who_comes_after_one_that_was_killed_waits_and_hands_the_rest_on(tmp_pat
     assert next_one.hold("a", "user 1") == pytest.approx(11.0)
     next_one.release(1003.0)  # it never called
     assert of(tmp_path, 1003.0).hold("a", "user 1") == pytest.approx(8.0)
+
+
+def _full(folder: Path, die: bool) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+    locks = of(folder)
+    locks.hold("a", "user 1")
+    if die:
+        os.kill(os.getpid(), 9)
+    (folder / "held").touch()
+    while not (folder / "seen").exists():
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_where_there_is_no_room_for_the_record_it_is_held_and_not_released(tmp_path: Path, before: bool) -> None:
+    if before:
+        first = of(tmp_path)
+        first.hold("a", "user 1")
+        first.release(1000.0)
+    made = multiprocessing.get_context("spawn")
+    holder = made.Process(target=_full, args=(tmp_path, False), daemon=True)
+    holder.start()
+    while not (tmp_path / "held").exists():
+        assert holder.is_alive()
+        time.sleep(0.01)
+    with pytest.raises(Held, match="another process"):
+        of(tmp_path).hold("a", "user 1")
+    (tmp_path / "seen").touch()
+    holder.join(20)
+    holder = made.Process(target=_full, args=(tmp_path, True), daemon=True)
+    holder.start()
+    holder.join(20)
+    assert of(tmp_path, 1020.0).hold("a", "user 1") == pytest.approx(11.0)
 
 
 def test_after_a_boot_nobody_calls_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +195,7 @@ def claim(
     folder: Path, key: str = "LTAI0001", endpoint: str = "https://cas.aliyuncs.com", **names: str | None
 ) -> Claim:
     named = {"role": None, "uid": None, **names}
-    return Claim(static(key, "s"), endpoint=endpoint, locks=of(folder), **named)
+    return Claim(static(key, "s"), budget="a", endpoint=endpoint, locks=of(folder), **named)
 
 
 @pytest.mark.parametrize(
@@ -231,11 +266,41 @@ class Changing:
 async def test_a_rotated_key_is_claimed_too_but_not_each_temporary_one(
     tmp_path: Path, token: str | None, files: int
 ) -> None:
-    one = Claim(Changing(token), endpoint="https://cas.aliyuncs.com", role=None, uid=None, locks=of(tmp_path))
+    one = Claim(
+        Changing(token), budget="a", endpoint="https://cas.aliyuncs.com", role=None, uid=None, locks=of(tmp_path)
+    )
     for _ in range(3):
         await one.current()
         one.check()
     assert len(os.listdir(tmp_path)) == files
+
+
+async def test_a_key_that_becomes_another_budgets_waits_for_its_calls_and_lets_it_call(tmp_path: Path) -> None:
+    now = [1000.0]
+    locks = Locks(tmp_path, boot=lambda: now[0], patience=11.0)
+
+    def of_budget(budget: str, credentials: Credentials) -> Claim:
+        return Claim(credentials, budget=budget, endpoint="https://cas.aliyuncs.com", role=None, uid=None, locks=locks)
+
+    rotated, other, third = Changing(None), static("LTAI0002", "s"), static("LTAI0001", "s")
+    one, two, same = of_budget("a", rotated), of_budget("b", other), of_budget("a", third)
+    for account in (one, two, same):
+        await account.current()
+        account.check()
+    await one.current()  # now it is the other's key
+    for _ in range(3):
+        now[0] += 5
+        two.check()
+        with pytest.raises(NotYet, match=r"access key LTAI…0002 were paced by the budget b, .* 11 s"):
+            one.check()
+    now[0] += 11
+    one.check()
+    with pytest.raises(NotYet, match="the budget a"):
+        two.check()
+    await one.current()  # another key again
+    one.check()
+    now[0] += 11
+    two.check()
 
 
 @pytest.mark.parametrize("error", [Fatal("none"), Transient("away")])
@@ -244,7 +309,7 @@ async def test_credentials_that_are_not_there_yet_are_no_fault_of_the_lock(tmp_p
         async def current(self) -> Key:
             raise error
 
-    one = Claim(Away(None), endpoint="https://cas.aliyuncs.com", role=None, uid="7", locks=of(tmp_path))
+    one = Claim(Away(None), budget="a", endpoint="https://cas.aliyuncs.com", role=None, uid="7", locks=of(tmp_path))
     await one.begin()
     assert len(os.listdir(tmp_path)) == 1
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.verify.history import Case, Findings, Record
-from tests.verify.wire import KINDS, Event, canonical, sha256
+from tests.verify.wire import KINDS, Event, canonical, own_headers, sha256
 
 
 def check_kind_topics(case: Case, events: list[Event], findings: Findings) -> None:
@@ -38,7 +38,7 @@ def _compare(topic: str, originals: list[Event], copies: list[Record], findings:
         event = originals[place]
         if copy.value != event.raw:
             findings.blame("copy differs", where, f"its bytes are not those of {event.where}")
-        elif (copy.key, copy.headers) != (event.record.key, event.record.headers):
+        elif (copy.key, own_headers(copy)) != (event.record.key, own_headers(event.record)):
             findings.blame("copy differs", where, f"its key or headers are not those of {event.where}")
     seen = set(order)
     for place, event in enumerate(originals):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.verify.history import Case, Findings
-from tests.verify.wire import KINDS, ZEROS, Event, canonical, event_id, partition, sha256, take_apart
+from tests.verify.wire import KINDS, SCHEMA_ID, ZEROS, Event, canonical, event_id, partition, sha256, take_apart
 
 CONTENT_TYPE = b"application/cloudevents+json; charset=UTF-8"
 ACCOUNT_KINDS = ("baselined", "digest")
@@ -73,6 +73,11 @@ def _check_envelopes(case: Case, events: list[Event], findings: Findings) -> Non
         for name, content in headers.items():
             if got.get(name) != content:
                 findings.blame("envelope", event.where, f"header {name} is {got.get(name)!r}, not {content!r}")
+        schema = got.get(SCHEMA_ID)
+        if schema is not None and (len(schema) != 5 or schema[0] != 0):
+            findings.blame(
+                "envelope", event.where, f"header {SCHEMA_ID} is {schema!r}, not a zero and an id of 4 bytes"
+            )
         if "certstream-replay" in got:
             findings.blame("envelope", event.where, "a replayed record in a live topic")
         if event.kind not in (ACCOUNT_KINDS if on_account else KINDS):

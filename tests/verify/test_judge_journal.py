@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import replace
 
 from tests.verify.forge import START, edit, found, record, sample
 from tests.verify.history import Record
 from tests.verify.judge import judge
 from tests.verify.normal import audible, form, instant, pem_sum, seconds, threshold_seconds
-from tests.verify.wire import NAMESPACE, canonical, partition
+from tests.verify.wire import NAMESPACE, SCHEMA_ID, canonical, partition
 
 
 def rewritten(entry: Record, **members: object) -> Record:
@@ -48,6 +49,18 @@ def test_a_copy_with_another_header() -> None:
     assert found(edit(sample(), "certificate.new", 0, lambda entry: entry._replace(headers=entry.headers[:3]))) == {
         "copy differs"
     }
+
+
+def registered(schema: bytes) -> Callable[[Record], Record]:
+    """The record with the header of a registry, as another topic would have another."""
+    return lambda entry: entry._replace(headers=(*entry.headers, (SCHEMA_ID, schema)))
+
+
+def test_a_schema_of_its_own_is_no_difference_of_a_copy_and_must_be_an_id() -> None:
+    one = edit(sample(), "events", -1, registered(b"\0\0\0\0\x07"))
+    assert found(one) == set(), "the registry was away when the copy was written, or not"
+    assert found(edit(one, "certificate.expired", 0, registered(b"\0\0\0\0\x09"))) == set()
+    assert found(edit(sample(), "events", -1, registered(b"7"))) == {"envelope"}
 
 
 def test_a_copy_that_is_missing_or_too_many() -> None:

@@ -15,6 +15,8 @@ from tests.verify.normal import Form, seconds
 
 ZEROS = "0" * 64
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:certstream:event")
+SCHEMA_ID = "__value_schema_id"
+"""Names the schema of a record's own topic, where a registry is configured and was there."""
 KINDS = ("discovered", "new", "revoked", "expiring", "expired", "changed", "deleted")
 
 
@@ -25,6 +27,11 @@ def canonical(value: Any) -> bytes:
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def own_headers(record: Record) -> tuple[tuple[str, bytes], ...]:
+    """What is the event's, and therefore the same in the topic of its kind."""
+    return tuple(pair for pair in record.headers if pair[0] != SCHEMA_ID)
 
 
 def event_id(lineage: str, sequence: str) -> str:
