@@ -103,7 +103,7 @@ class LookUps:
         empty, open_ = await self._ask(identifiers, Urgency.DECISION)
         if not empty:
             return not open_
-        if not await self._controlled(identifiers) or not await self._counted():
+        if not await self._controlled(identifiers, after=True) or not await self._counted():
             return False
         moved = await outside(self._calls, Urgency.DECISION, empty) if self._ledger.settings.grouped else set()
         later = await self._observer.commit(partial(deletion.delete, answers=empty, moved=moved))
@@ -138,14 +138,17 @@ class LookUps:
         except Transient:
             self._doubts.again(identifier)
 
-    async def _controlled(self, candidates: Sequence[str]) -> bool:
-        """Does a look-up of a certificate that is certainly there find it?"""
+    async def _controlled(self, candidates: Sequence[str], *, after: bool = False) -> bool:
+        """Does a look-up of a certificate that is certainly there find it? `after` the candidates were looked up, one
+        that does not, though it may just be gone, is enough to say no: the next one may see again what they did not."""
         since = self._clock.wall() - FRESH_MS
         for control in self._ledger.controls(since, CONTROLS, frozenset(candidates)):
             answer = await self._calls.look_up(Urgency.DECISION, control)
             if answer is not None and shows(answer, control):
                 await self._observe(answer, control)
                 return True
+            if answer is not None and after:
+                break
         log.warning("deletion.unproven", extra={"account": self._ledger.name, "candidates": len(candidates)})
         return False
 

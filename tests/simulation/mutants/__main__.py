@@ -37,6 +37,8 @@ for one in play_many(range(first, first + count), jobs):
 """,
 }
 """Of `make simulate`, and of `make sweeps`."""
+OF_SWEEPS = ("deleted-without-control", "deleted-without-look-up", "one-control-only", "replica-believed")
+"""Played in sweeps where no others are named, beside those that only sweeps find."""
 
 
 def main() -> int:
@@ -49,8 +51,13 @@ def main() -> int:
     parser.add_argument("--in", dest="hunt", choices=HUNTS, default="histories", help="what is played")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     words = parser.parse_args()
-    patches = sorted([*HERE.glob("*.patch"), *(HERE.glob("sweeps/*.patch") if words.hunt == "sweeps" else ())])
-    chosen = [patch for patch in patches if not words.names or patch.stem in words.names]
+    names = words.names
+    patches = sorted(HERE.glob("*.patch"))
+    if words.hunt == "sweeps":
+        of_sweeps = sorted(HERE.glob("sweeps/*.patch"))
+        names = names or [*OF_SWEEPS, *(patch.stem for patch in of_sweeps)]
+        patches += of_sweeps
+    chosen = [patch for patch in patches if not names or patch.stem in names]
     print(f"{'mutant':<40}{'found in':>16}{'first seed':>12}{'seconds':>9}  as")
     missed = 0
     for patch in chosen:
