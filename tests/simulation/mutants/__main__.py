@@ -37,8 +37,17 @@ for one in play_many(range(first, first + count), jobs):
 """,
 }
 """Of `make simulate`, and of `make sweeps`."""
-OF_SWEEPS = ("deleted-without-control", "deleted-without-look-up", "one-control-only", "replica-believed")
+OF_SWEEPS = (
+    "deleted-without-control",
+    "deleted-without-look-up",
+    "foreign-list-believed",
+    "mass-deletion-let-through",
+    "one-control-only",
+    "replica-believed",
+)
 """Played in sweeps where no others are named, beside those that only sweeps find."""
+RARE = {"blind-control-passed-over": 2640}
+"""The first seed that is played of one that is found in few."""
 
 
 def main() -> int:
@@ -81,7 +90,9 @@ def _hunted(patch: Path, words: argparse.Namespace) -> bool:
         found: list[Any] = []
         count = words.seeds
         while len(played) < words.most and not found:
-            played += _play(HUNTS[words.hunt], directory, words.first + len(played), count, words.jobs)
+            played += _play(
+                HUNTS[words.hunt], directory, RARE.get(patch.stem, words.first) + len(played), count, words.jobs
+            )
             found = [one for one in played if one[1]]
     seconds = time.monotonic() - began
     kinds = Counter(kind for _, of_seed in found for kind in of_seed)
