@@ -6,8 +6,10 @@ look-up, has shown it.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 
 from certstream.core.inventory import Inventory
 
@@ -16,10 +18,21 @@ MOST = 255
 LONG = 8
 """Sweeps that did not see a row, after which it is missing: by chance it is one in three thousand, and the ones that
 were not seen for longest are looked up sooner."""
+MORE = 4 / 3
+"""Times as many as chance leaves: then a quarter of them are gone."""
 
 _OLDER = bytes(min(age + 1, MOST) for age in range(256))
 _UNSEEN = bytes([MOST]) + bytes(MOST)
 """Of a mark of a sweep: what is left of an age where it stands."""
+
+
+def doubtful(size: int) -> int:
+    """Sweeps that did not see a row, after which it is worth a look-up.
+
+    A sweep of n pages shows a row with a chance of 1 - (1 - 1/n)^n, more than 1 - 1/e. So after these no more rows than
+    half as many as there are pages, `size` rows on each, are unseen by chance: n * size / e^k <= n / 2.
+    """
+    return math.ceil(math.log(2 * size))
 
 
 class Together:
@@ -41,12 +54,27 @@ class Together:
 
     def shown(self, number: int) -> None:
         """A look-up after the newest sweep has shown this row."""
-        self._ages[number] = 0
+        if number < len(self._ages):
+            self._ages[number] = 0
 
-    def oldest(self, inventory: Inventory, limit: int) -> list[str]:
-        """Live certificates that the newest sweep did not see, those that were not seen for longest first."""
-        found = self._unseen(inventory, since=1)
-        return [inventory.identifier(number) for number, _ in zip(found, range(limit), strict=False)]
+    def oldest(self, inventory: Inventory, *, live: int, size: int, least: int, most: int) -> list[str]:
+        """Live certificates that are worth a look-up, those that were not seen for longest first.
+
+        These are what was not seen for `doubtful` sweeps with pages of this size; what was not seen for fewer, where
+        there are a third more of these, or more, than chance leaves of `live` certificates; and others that the
+        newest sweep did not see, up to the least.
+        """
+        since = doubtful(size)
+        soonest = min(max(math.ceil(math.log(max(live, 1) / most)), 1), since)
+        found = list(islice(self._unseen(inventory, since=soonest), 2 * most))
+        for sweeps in range(soonest, since):
+            if sum(self._ages[number] >= sweeps for number in found) >= MORE * live * math.exp(-sweeps):
+                since = sweeps
+                break
+        worth = [number for number in found if self._ages[number] >= since]
+        if len(worth) < least:
+            worth = list(islice(self._unseen(inventory, since=1), least))
+        return [inventory.identifier(number) for number in worth[:most]]
 
     def missing(self, inventory: Inventory) -> list[str]:
         """Live certificates that were not seen for long."""

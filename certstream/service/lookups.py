@@ -22,8 +22,6 @@ log = logging.getLogger("certstream")
 
 AT_ONCE = 8
 """Candidates that the same two controls vouch for."""
-REFRESHED_AT_ONCE = 50
-"""Look-ups that wait for a slot together, so that one that gets no answer for long keeps few others waiting."""
 CONTROLS = 3
 FRESH_MS = 60_000
 """How recently a control must have been shown by an answer."""
@@ -62,20 +60,22 @@ class LookUps:
             decided &= await self._delete(now[at : at + AT_ONCE])
         return decided and not self._busy and not self._doubts.open()
 
-    async def refresh(self, identifiers: Sequence[str], urgency: Urgency = Urgency.SWEEP) -> set[str]:
-        """Look up what no page has shown for longest, or what is said to be revoked; those that are there. What is not
-        is a candidate for deletion like any other."""
-        there: set[str] = set()
-        missing: list[str] = []
+    async def named(self, identifiers: Sequence[str], urgency: Urgency) -> None:
+        """Look up what is said to be revoked. What is not there is a candidate for deletion like any other."""
         now = [identifier for identifier in identifiers if self._doubts.may(identifier)]
-        for at in range(0, len(now), REFRESHED_AT_ONCE):
-            group = now[at : at + REFRESHED_AT_ONCE]
-            empty, open_ = await self._ask(group, urgency)
-            there.update(one for one in group if one not in empty and one not in open_)
-            missing += empty
-        if missing and await self.believable(len(missing)):
-            await self.delete(missing)
-        return there
+        for at in range(0, len(now), AT_ONCE):
+            empty, _ = await self._ask(now[at : at + AT_ONCE], urgency)
+            if empty and await self.believable(len(empty)):
+                await self.delete(list(empty))
+
+    async def refresh(self, identifier: str) -> bool | None:
+        """Look up what no page has shown for long, when nothing more urgent is to be asked: whether it is there; None
+        where no answer says so, or none is to be expected now. What is not is a candidate for deletion like any other.
+        """
+        if not self._doubts.may(identifier):
+            return None
+        empty, open_ = await self._ask([identifier], Urgency.SWEEP)
+        return None if identifier in open_ else identifier not in empty
 
     async def believable(self, candidates: int, *, empty: bool = False) -> bool:
         """Whether so many candidates for deletion may be looked up; if not, the account becomes suspect."""
@@ -111,7 +111,7 @@ class LookUps:
         empty, open_ = await self._ask(identifiers, Urgency.DECISION)
         if not empty:
             return not open_
-        if not await self._controlled(identifiers) or not await self._counted():
+        if not await self._controlled(identifiers, after=True) or not await self._counted():
             return False
         moved = await outside(self._calls, Urgency.DECISION, empty) if self._ledger.settings.grouped else set()
         later = await self._observer.commit(partial(deletion.delete, answers=empty, moved=moved))
@@ -146,14 +146,17 @@ class LookUps:
         except Transient:
             self._doubts.again(identifier)
 
-    async def _controlled(self, candidates: Sequence[str]) -> bool:
-        """Does a look-up of a certificate that is certainly there find it?"""
+    async def _controlled(self, candidates: Sequence[str], *, after: bool = False) -> bool:
+        """Does a look-up of a certificate that is certainly there find it? `after` the candidates were looked up, one
+        that does not, though it may just be gone, is enough to say no: the next one may see again what they did not."""
         since = self._clock.wall() - FRESH_MS
         for control in self._ledger.controls(since, CONTROLS, frozenset(candidates)):
             answer = await self._calls.look_up(Urgency.DECISION, control)
             if answer is not None and shows(answer, control):
                 await self._observe(answer, control)
                 return True
+            if answer is not None and after:
+                break
         log.warning("deletion.unproven", extra={"account": self._ledger.name, "candidates": len(candidates)})
         return False
 

@@ -15,7 +15,6 @@ from certstream.core import deletion
 from certstream.core.account import swept, swept_together
 from certstream.core.errors import Fatal, Transient
 from certstream.core.sweep import PAGE_SIZE_CHANGED, UNSTEADY, Sweep, Verdict
-from certstream.core.unsteady import Together
 from certstream.service.budget import Urgency
 from certstream.service.calls import Calls
 from certstream.service.clock import Clock
@@ -25,6 +24,7 @@ from certstream.service.lookups import LookUps
 from certstream.service.metrics import Metrics
 from certstream.service.observing import FOREIGN, Observer
 from certstream.service.probing import Pace, Probing
+from certstream.service.refreshing import Refreshing
 from certstream.service.revoked import RevokedList
 from certstream.service.sampling import Sampling
 from certstream.service.searching import Searching
@@ -37,9 +37,6 @@ PROGRESS = 10.0
 """Seconds between two lines about a long sweep."""
 SOON = 10.0
 """Seconds from the begin of an incomplete sweep to the next."""
-REFRESHED = 8
-"""Look-ups after a sweep of an unsteady list, at least. Where it has more pages, half as many as these, and as many
-more as it counts fewer certificates than are known; never more than pages."""
 DENIED_PAUSE = 60.0
 """Seconds between tries of an account that may not call."""
 
@@ -53,6 +50,7 @@ class Poller:
         calls: Calls,
         observer: Observer,
         look_ups: LookUps,
+        refreshing: Refreshing,
         confirming: Confirming,
         sampling: Sampling,
         searching: Searching,
@@ -64,13 +62,12 @@ class Poller:
     ) -> None:
         self.ledger = observer.ledger
         self._calls, self._observer, self._look_ups, self._confirming = calls, observer, look_ups, confirming
-        self._sampling, self._searching, self._probing, self._revoked = sampling, searching, probing, revoked
+        self._refreshing, self._sampling, self._searching = refreshing, sampling, searching
+        self._probing, self._revoked = probing, revoked
         self._clock, self._metrics, self._configured = clock, metrics, pace.page_size
         self._size = self._asked = pace.page_size
         self._forward = True
         self._shortfall: int | None = None
-        self._together: Together | None = None
-        """what the sweeps have seen together, as long as none is complete because the order changes"""
         self._told = 0.0
         self.gaps = Gaps(self.ledger.name, clock)
 
@@ -104,6 +101,7 @@ class Poller:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sweep_for_ever())
             tasks.create_task(self._look_ups.run())
+            tasks.create_task(self._refreshing.run())
             tasks.create_task(self._confirming.run())
             tasks.create_task(self._sampling.run())
             tasks.create_task(self._searching.run())
@@ -114,13 +112,15 @@ class Poller:
         complete = False
         try:
             async with asyncio.TaskGroup() as tasks:
-                looking = tasks.create_task(self._look_ups.run())
+                looking = [tasks.create_task(one.run()) for one in (self._look_ups, self._refreshing)]
                 for _ in range(3):
                     complete = (await self.sweep()).complete
                     if complete:
                         break
+                await self._refreshing.settle()
                 await self._look_ups.settle()
-                looking.cancel()
+                for task in looking:
+                    task.cancel()
         except* Fatal as errors:
             self._deny(errors)
             complete = False
@@ -157,9 +157,9 @@ class Poller:
         verdict = await self._judge(sweep, began)
         self._searching.swept(verdict, began, moved=sweep.moved(self.ledger.moves))
         if verdict.complete:
-            self._together = None
+            self._refreshing.steady()
             await self._conclude(sweep, began, began_at, suspicion)
-        elif verdict.why != FOREIGN and (self._together is not None or verdict.why == UNSTEADY):
+        elif verdict.why != FOREIGN and (self._refreshing.unsteady or verdict.why == UNSTEADY):
             await self._refresh(sweep, suspicion)
         log.info(
             "sweep.complete" if verdict.complete else "sweep.incomplete",
@@ -204,7 +204,7 @@ class Poller:
             verdict = Verdict(False, 0, FOREIGN)
             self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
             return verdict
-        verdict = sweep.verdict(self.ledger.moves, self._shortfall, unsteady=self._together is not None)
+        verdict = sweep.verdict(self.ledger.moves, self._shortfall, unsteady=self._refreshing.unsteady)
         self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
         self._shortfall = verdict.shortfall or None
         self._forward = not sweep.forward
@@ -226,22 +226,16 @@ class Poller:
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)
 
     async def _refresh(self, sweep: Sweep, suspicion: int | None) -> None:
-        """The order changes between calls: look up what was not seen for longest. Where the sweeps have together shown
-        whatever is known, that stands for a complete one as far as it can."""
-        inventory = self.ledger.inventory
-        self._together = together = self._together or Together()
-        together.add(sweep.seen, inventory, suspicion)
-        missing = [one for one in together.missing(inventory) if one not in self._confirming.gone]
+        """The order changes between calls: have looked up what was not seen for longest. Where the sweeps have together
+        shown whatever is known, that stands for a complete one as far as it can."""
+        together = self._refreshing.swept(sweep, suspicion)
+        missing = self._refreshing.missing(together)
         believed = await self._look_ups.believable(len(missing))
         self._nominate(() if believed else missing)
         if not believed:
             return
-        untold = max(self.ledger.live() - sweep.total, 0) if sweep.total is not None else 0
-        share = max(REFRESHED, min(sweep.read // 2 + untold, sweep.read))
-        for identifier in await self._look_ups.refresh(together.oldest(inventory, share)):
-            if (number := inventory.number(identifier)) is not None:
-                together.shown(number)
-        whole = together.whole(inventory) and sweep.total is not None and self.ledger.live() >= sweep.total
+        self._refreshing.begin(sweep, together)
+        whole = together.whole(self.ledger.inventory) and sweep.total is not None and self.ledger.live() >= sweep.total
         await self._observer.commit(partial(swept_together, whole=whole, suspicion=together.suspicion))
         self._observer.released()
 

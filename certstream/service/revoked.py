@@ -155,7 +155,7 @@ class RevokedList:
         if len(due) > AT_ONCE:
             self._sweep_sooner = len(due) * self._pace.page_size > self._ledger.live()
         urgency = Urgency.DECISION if len(due) <= AT_ONCE else Urgency.SWEEP
-        await self._look_ups.refresh(due[:SOME], urgency)
+        await self._look_ups.named(due[:SOME], urgency)
         self._revocations.named.asked(due[:SOME], self._clock.monotonic())
 
     def _failed(self, error: CertstreamError) -> None:

@@ -23,6 +23,7 @@ from certstream.service.observing import Observer
 from certstream.service.opening import Entry, same_user
 from certstream.service.poller import Poller
 from certstream.service.probing import Pace, Probing
+from certstream.service.refreshing import Refreshing
 from certstream.service.revoked import RevokedList
 from certstream.service.sampling import Sampling
 from certstream.service.searching import Searching
@@ -151,6 +152,7 @@ def put_together(entry: Entry, *, budget: Budget, writer: Writer, clock: Clock, 
         calls=calls,
         observer=observer,
         look_ups=look_ups,
+        refreshing=Refreshing(observer=observer, look_ups=look_ups, confirming=confirming),
         confirming=confirming,
         sampling=Sampling(calls=calls, observer=observer, clock=clock),
         searching=searching,

@@ -283,10 +283,10 @@ async def test_an_account_that_is_denied_while_the_service_stops_ends_too(
     calls = SimpleNamespace(denied=None)
     observer = SimpleNamespace(ledger=SimpleNamespace(name="prod"))
     look_ups = SimpleNamespace(run=asyncio.Event().wait)
-    confirming = sampling = searching = SimpleNamespace(run=asyncio.Event().wait)
+    refreshing = confirming = sampling = searching = SimpleNamespace(run=asyncio.Event().wait)
     parts: Any = {"calls": calls, "observer": observer, "look_ups": look_ups, "confirming": confirming}
-    parts |= {"sampling": sampling, "searching": searching, "probing": SimpleNamespace(rest=asyncio.sleep)}
-    parts["revoked"] = searching
+    parts |= {"refreshing": refreshing, "sampling": sampling, "searching": searching}
+    parts |= {"probing": SimpleNamespace(rest=asyncio.sleep), "revoked": searching}
     found = Poller(clock=Clock(), metrics=Metrics(), pace=Pace(5, 1, 1), **parts)
 
     async def sweep() -> Verdict:

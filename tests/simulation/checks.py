@@ -11,7 +11,7 @@ from tests.simulation.clockwork import added, early, in_order
 from tests.simulation.history import NAMES, PARTITIONS, WHOLE
 from tests.simulation.loop import EPOCH
 from tests.simulation.played import PREFIX, Played
-from tests.simulation.scenarios import WRONG
+from tests.simulation.scenarios import WORD, WRONG
 from tests.simulation.shape import Plan
 from tests.verify.history import STOOD, Case, Run, Violation
 from tests.verify.judge import BY_CLOCK, Report, judge
@@ -67,6 +67,8 @@ def _ignored(plan: Plan, *, first: bool) -> set[str]:
     if len(plan.thresholds) > 1:
         ignored |= {"missed threshold", "false threshold", "late"}  # `in_order` and `added` look instead
         ignored.add("replaces")  # the judge takes the widest of all configurations
+    if WORD in kinds:
+        ignored |= SUSPECT
     if kinds & set(WRONG):
         ignored |= SUSPECT | {"observed"}
     if "unsteady" in kinds or any(kind.startswith("list.") for kind in kinds):

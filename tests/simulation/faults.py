@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from certstream.service.confirming import NothingToConfirm
 from tests.simulation.broker import GONE, Entry, Message, Part
 from tests.simulation.lies import LIES, REORDERED, Lies
 from tests.simulation.loop import Process
+from tests.simulation.scenarios import WORD
 from tests.simulation.weather import Fault
 
 if TYPE_CHECKING:
@@ -77,6 +80,7 @@ class Faults:
             "jump": self._jump,
             **dict.fromkeys(LIES, self._lie),
             REORDERED: self._lies.strike,
+            WORD: self._confirm,
             "compact": lambda fault: history.broker.compact(f"{history.cluster.prefix}state"),
             "kafka.stale": self._stale,
             "state.foreign": self._write_foreign,
@@ -152,6 +156,11 @@ class Faults:
         """The partition of `state` that holds the accounts."""
         name = f"{self._history.cluster.prefix}state"
         return next((part for part, _ in self._history.broker.logs() if part[0] == name), (name, 0))
+
+    def _confirm(self, fault: Fault) -> None:
+        for run in self._history.living():
+            with suppress(NothingToConfirm):
+                run.supervisor.confirm(next(iter(self._history.populations)), "olga", "they are gone")
 
     def _lie(self, fault: Fault) -> None:
         if self._history.baselined() and self._history.plan.certificates >= 8:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tests.simulation.loop import Loop
-from tests.simulation.population import Population
+from tests.simulation.population import Deed, Population
 from tests.simulation.upstream import FOREIGN, Upstream
 from tests.simulation.weather import Fault
 
 LIES = ("hide", "hide.many", "foreign", "empty")
 REORDERED = "list.reordered"
 BLINKING = "hide.blinking"
+SHORT = "list.short"
 BLINK = 2.5
 """Seconds: longer than from one control to the other, so that one of them meets what the look-ups between met."""
 
@@ -27,10 +28,16 @@ class Lies:
 
     def strike(self, fault: Fault) -> None:
         """Hide a few and find none ("hide"); hide most of them, as a permission that was narrowed does ("hide.many");
-        show another user's ("foreign"), or nothing ("empty"), as a wrong region does; take another order for good; or
-        leave a few out of the list, and find nothing at times ("hide.blinking").
+        show another user's ("foreign"), or nothing ("empty"), as a wrong region does; take another order for good;
+        leave a few out of the list, and find nothing at times ("hide.blinking"); or leave one that is new out of
+        its page, and count it ("list.short").
         """
         upstream = self.upstream
+        if fault.kind == SHORT:
+            self.population.happen(Deed(0.0, "issue", 0.0))
+            upstream.dropped = self.population.changes[-1].identifier
+            self.loop.outside(fault.length, self._show)
+            return
         if fault.kind == BLINKING:
             upstream.unlisted = frozenset(sorted(self.population.present)[:2])
             self._blink()
@@ -49,6 +56,9 @@ class Lies:
             upstream.blind = fault.kind == "hide"
         self.told.append((self.loop.now, self.loop.now + fault.length, hidden))
         self.loop.outside(fault.length, self.end)
+
+    def _show(self) -> None:
+        self.upstream.dropped = None
 
     def _blink(self) -> None:
         if self.upstream.unlisted:

@@ -12,12 +12,15 @@ from typing import Any
 
 import msgspec
 
+from tests.simulation.lies import REORDERED
 from tests.simulation.population import Deed
 from tests.simulation.shape import THRESHOLDS, Plan
 from tests.simulation.weather import Fault
 
-WRONG = ("hide", "hide.many", "foreign")
+WRONG = ("hide", "hide.many", "foreign", "empty")
 """The service is wrong about what there is: nothing but the list itself may tell."""
+WORD = "word"
+"""An operator confirms what is missing."""
 
 
 def staged(plan: Plan, dice: Random) -> Plan:
@@ -147,6 +150,25 @@ def _new_thresholds(plan: Plan, dice: Random) -> dict[str, Any]:
     return {"lives": (60.0, 400.0), "certificates": 20, "thresholds": sets, "faults": _among(plan, *kills)}
 
 
+def _confirmed(plan: Plan, dice: Random) -> dict[str, Any]:
+    """So many are gone that only an operator's word tells: he repeats it until there is nothing to confirm."""
+    at = round(dice.uniform(6.0, 10.0), 3)
+    gone = [Deed(round(at + 2.0 * dice.random(), 3), "drop", dice.random()) for _ in range(dice.choice((8, 14)))]
+    words = [Fault(at + 8.0 + 40.0 * number, WORD) for number in range(5)]
+    kills = [Fault(round(at + dice.uniform(8.0, 50.0), 3), "kill", size=dice.random())] if dice.random() < 0.5 else []
+    others = [deed for deed in plan.deeds if deed.what != "return"][:8]  # what is back for a moment may never be told
+    return {
+        "accounts": 1,
+        "certificates": 20,
+        "page_size": max(3, plan.page_size),
+        "largest": max(3, plan.page_size),
+        "sweep_every": dice.choice((0.0, 2.0)),
+        "calm": 60.0,
+        "deeds": tuple(sorted((*others, *gone), key=lambda deed: deed.at)),
+        "faults": tuple(sorted((*words, *kills), key=lambda fault: fault.at)),
+    }
+
+
 def hostile_list(plan: Plan, dice: Random) -> dict[str, Any]:
     """A list that moves between any two pages of a sweep, and a service that is odd about pages and counts."""
     calm = 25.0
@@ -157,7 +179,8 @@ def hostile_list(plan: Plan, dice: Random) -> dict[str, Any]:
         )
         for _ in range(dice.choice((40, 80)))
     ]
-    kinds = dice.sample(("list.small", "list.beyond", "list.double", "list.total", "unsteady"), dice.choice((1, 2, 3)))
+    odd = ("list.small", "list.beyond", "list.double", "list.total", "list.count", REORDERED, "unsteady")
+    kinds = dice.sample(odd, dice.choice((1, 2, 3)))
     faults = [Fault(3.0, kind, 20.0, dice.choice((0.1, 0.5, 1.0)), 8.0) for kind in kinds]
     return {
         "accounts": 1,
@@ -210,4 +233,5 @@ SCENARIOS: tuple[Callable[[Plan, Random], dict[str, Any]], ...] = (
     _moving_order,
     _foreign_rows,
     _new_thresholds,
+    _confirmed,
 )

@@ -92,6 +92,8 @@ class Upstream:
     """what the list of the revoked is like: see `tests.simulation.revoked`"""
     forbidden: Counter[tuple[Process | None, str]] = field(default_factory=Counter)
     """how often each process was told that an account may not read that"""
+    dropped: str | None = None
+    """what its page leaves out, though it is counted"""
 
     def call(self, account: str, page: int, size: int, identifier: str | None, *, revoked: bool = False) -> _Under:
         """Put a request on the wire."""
@@ -188,6 +190,7 @@ class Upstream:
         if first >= len(rows) and self.weather.strikes("list.beyond"):
             first = max(0, len(rows) - under.size)  # past the end: the last page again
         shown, total = rows[first : first + under.size], len(rows)
+        shown = [row for row in shown if row.identifier != self.dropped]
         if len(shown) > 1 and self.weather.strikes("list.double"):
             shown = [*shown[:-1], shown[0]]
         if (old := self.weather.strikes("list.count")) is not None:

@@ -1,4 +1,7 @@
-"""`python -m tests.sweeps --seeds N --first K`: seeded sweeps of a hostile list, and a table by what was odd."""
+"""`python -m tests.sweeps --seeds N --first K`: seeded sweeps of a hostile list, and a table by what was odd.
+
+With `--into FILE` in parts: what was played before is in the file, is not played again, and counts in the table.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,10 @@ import os
 import sys
 import time
 from collections import Counter, defaultdict
+from contextlib import nullcontext
+from pathlib import Path
+
+import msgspec
 
 from tests.sweeps.playing import Outcome, play_many
 
@@ -19,18 +26,29 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=10_000)
     parser.add_argument("--first", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="outcomes, a line each: read, and added to")
     words = parser.parse_args()
     began = time.monotonic()
-    outcomes = []
-    for outcome in play_many(words.first, words.seeds, words.jobs):
-        outcomes.append(outcome)
-        if outcome.wrong:
-            print(f"seed {outcome.seed}: {outcome.wrong[:SHOWN]}", flush=True)
+    outcomes = _played(words.into) if words.into is not None else []
+    known = {one.seed for one in outcomes}
+    seeds = [seed for seed in range(words.first, words.first + words.seeds) if seed not in known]
+    with words.into.open("ab", buffering=0) if words.into is not None else nullcontext() as file:
+        for outcome in play_many(seeds, words.jobs):
+            outcomes.append(outcome)
+            if file is not None:
+                file.write(msgspec.json.encode(outcome) + b"\n")
+            if outcome.wrong:
+                print(f"seed {outcome.seed}: {outcome.wrong[:SHOWN]}", flush=True)
     _table(outcomes)
-    print(f"seeds {words.first} to {words.first + words.seeds - 1}, {time.monotonic() - began:.0f} s")
+    print(f"{len(seeds):,} seeds, {time.monotonic() - began:.0f} s")
     wrong = sum(bool(one.wrong) for one in outcomes)
-    print(f"{wrong} of {len(outcomes)} wrong")
+    print(f"{wrong} of {len(outcomes):,} wrong")
     return 1 if wrong else 0
+
+
+def _played(file: Path) -> list[Outcome]:
+    lines = file.read_bytes().splitlines() if file.exists() else []
+    return [msgspec.json.decode(line, type=Outcome) for line in lines]
 
 
 def _table(outcomes: list[Outcome]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import NamedTuple
 
-from certstream.core.wire import Put, Stored
+from certstream.core.wire import STATE, Put, Stored
 from certstream.ports import Apply, Opened
 from tests.simulation.loop import running
 
@@ -18,24 +19,32 @@ class Kept(NamedTuple):
 
 
 class Memory:
-    """Implements `ports.Journal` and `ports.Shard`, for one process that is never restarted."""
+    """Implements `ports.Journal` and `ports.Shard`, for one process after the other. `latency` of a commit, seconds."""
 
     partitions = 1
     number = 0
-    opened = Opened(previous=False, released=False)
 
-    def __init__(self) -> None:
+    def __init__(self, *, latency: float = 0.0) -> None:
         self.kept: list[Kept] = []
+        self.opened = Opened(previous=False, released=False)
+        self._latency = latency
 
     async def start(self) -> None: ...
 
     async def open(self, shard: int, apply: Apply) -> Memory:
+        rows = {put.key: put.value for _, put in self.kept if put.topic == STATE}
+        for key, value in rows.items():
+            if value is not None:
+                apply(key, value)
+        self.opened = Opened(previous=bool(rows), released=False)
         return self
 
     def owned_until(self) -> float:
         return float("inf")
 
     async def commit(self, puts: Sequence[Put]) -> None:
+        if self._latency:
+            await asyncio.sleep(self._latency)
         now = running().now
         self.kept += [Kept(now, put) for put in puts]
 

@@ -6,7 +6,7 @@ from random import Random
 
 import msgspec
 
-from tests.simulation.lies import BLINKING, LIES, REORDERED
+from tests.simulation.lies import BLINKING, LIES, REORDERED, SHORT
 from tests.simulation.population import Deed, Order
 from tests.simulation.weather import Fault
 
@@ -26,7 +26,7 @@ ODD = (
     "api.garbled",
 )
 """What may be odd about answers, beside lies."""
-STEADY = frozenset({"list.beyond", "list.small", "api.error", "api.late", "api.garbled"})
+STEADY = frozenset({"list.beyond", "list.small", "api.error", "api.late", "api.garbled", SHORT})
 """Faults under which the list has one order and its counts are right: what a complete sweep vouches for is exact."""
 DEEDS = ("issue", "issue", "delete", "delete", "drop", "revoke", "edit", "move", "return")
 
@@ -71,6 +71,8 @@ def draw(seed: int) -> Plan:
         faults = [Fault(BEGIN, BLINKING, END - BEGIN)]  # alone: with answers that are late a blink may pass between
     words = [round(BEGIN + 20.0 * dice.random(), 3) for _ in range(4)] if dice.random() < 0.25 else []
     deeds = [_deed(dice) for _ in range(dice.choice((0, 3, 8, 20, 40)))]
+    if dice.random() < 0.05:
+        return _short(seed, dice)
     return Plan(
         seed=seed,
         certificates=min(dice.choice((4, 8, 12, 20, 40)), 12 * size),
@@ -83,6 +85,26 @@ def draw(seed: int) -> Plan:
         deeds=tuple(sorted(deeds, key=lambda deed: deed.at)),
         faults=tuple(sorted(faults, key=lambda fault: fault.at)),
         words=tuple(sorted(words)),
+    )
+
+
+def _short(seed: int, dice: Random) -> Plan:
+    """Nothing but pages that lack one that is new: in one sweep (two that lack as many would be believed), in which
+    nothing else comes or goes."""
+    size = dice.choice((2, 3, 5, 10))
+    deeds = [_deed(dice) for _ in range(8)]
+    return Plan(
+        seed=seed,
+        certificates=dice.choice((2, 3)) * size,
+        page_size=size,
+        largest=size,
+        order=dice.choice(("newest", "oldest", "identifier")),
+        latency=0.05,
+        staleness=2.0,
+        sweep_every=2.0,
+        deeds=tuple(sorted((one for one in deeds if one.what in ("edit", "revoke")), key=lambda deed: deed.at)),
+        faults=(Fault(BEGIN + 0.8, SHORT, 1.5), Fault(BEGIN + 4.8, SHORT, 1.5)),
+        words=(),
     )
 
 

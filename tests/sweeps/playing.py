@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 
 import msgspec
@@ -120,9 +120,8 @@ def _seed(seed: int) -> Outcome:
     return play(draw(seed))
 
 
-def play_many(first: int, count: int, jobs: int) -> Iterator[Outcome]:
-    """Consecutive seeds, as they are done."""
-    seeds = range(first, first + count)
+def play_many(seeds: Sequence[int], jobs: int) -> Iterator[Outcome]:
+    """Several seeds, as they are done."""
     if jobs == 1:
         yield from map(_seed, seeds)
         return

@@ -15,11 +15,13 @@ from tests.sweeps.playing import play
 from tests.sweeps.world import ACCOUNT, World
 
 SEEDS = 60
+FOUND = (2644,)
+"""Seeds that once found what is mended."""
 HOUR = 3600.0
 
 
 def test_nothing_that_is_there_is_told_as_deleted_and_everything_is_told_in_the_end() -> None:
-    wrong = {one.seed: one.wrong[:3] for one in map(play, map(draw, range(1, SEEDS + 1))) if one.wrong}
+    wrong = {one.seed: one.wrong[:3] for one in map(play, map(draw, (*range(1, SEEDS + 1), *FOUND))) if one.wrong}
     assert not wrong
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import sys
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
@@ -14,7 +17,8 @@ from certstream.config import Account as Entry
 from certstream.service.clock import Clock
 from certstream.service.confirming import NothingToConfirm
 from certstream.service.opening import Ownership
-from tests.simulation.lies import BLINKING, LIES, REORDERED, Lies
+from certstream.service.supervisor import Supervisor
+from tests.simulation.lies import BLINKING, LIES, REORDERED, SHORT, Lies
 from tests.simulation.loop import EPOCH, Loop, Process
 from tests.simulation.population import Population
 from tests.simulation.upstream import SimulatedSource, Upstream
@@ -45,6 +49,7 @@ class World(logging.Handler):
         latency: float = 0.05,
         faults: Sequence[Fault] = (),
         limit: float = 3600.0,
+        commit: float = 0.0,
     ) -> None:
         super().__init__()
         self.loop = loop = Loop(limit=limit)
@@ -57,14 +62,30 @@ class World(logging.Handler):
             loop, {ACCOUNT: self.population}, self.weather, dice, latency, largest=largest, lag=self.lag
         )
         self.lies = Lies(loop, self.upstream, self.population)
-        self.journal = Memory()
+        self.journal = Memory(latency=commit)
         self.sweeps: list[tuple[float, bool]] = []
         self.vouched: list[tuple[float, float]] = []
         """when a sweep ended, and since when then nothing was unseen (`observedthrough`)"""
         self.stop = asyncio.Event()
-        clock = Clock(loop.time, self._boot, self._wall, Random(f"{seed}/product"))
-        config = Config(journal="sqlite:///nowhere", accounts=(account,))
-        self.service = build(config, clock=clock, journal=self.journal, source=self._source)
+        self._clock = Clock(loop.time, self._boot, self._wall, Random(f"{seed}/product"))
+        self._config = Config(journal="sqlite:///nowhere", accounts=(account,))
+        self._process = Process("certstream")
+        self._killed = False
+        self.service = self._build()
+
+    def _build(self) -> Supervisor:
+        return build(self._config, clock=self._clock, journal=self.journal, source=self._source)
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.loop.kill(self._process)
+        self._killed = True
+
+    def start(self) -> None:
+        """Start it again."""
+        self._process = Process("certstream")
+        self.service = self._build()
+        self._serving = self.loop.belonging(self._process, self.service.run(self.stop))
 
     def _boot(self) -> float:
         return 1000.0 + self.loop.now
@@ -100,7 +121,7 @@ class World(logging.Handler):
         """Begin what a fault does to the service as a whole."""
         if fault.kind == "hide.many" and len(self.population.present) < MANY:
             return  # of a few, so many may go at once (design: Mass disappearance)
-        if fault.kind in (*LIES, REORDERED, BLINKING):
+        if fault.kind in (*LIES, REORDERED, BLINKING, SHORT):
             self.lies.strike(fault)
 
     def run(self, story: asyncio.Future[None] | object) -> None:
@@ -116,15 +137,25 @@ class World(logging.Handler):
             log.removeHandler(self)
             log.setLevel(level)
             log.propagate = propagates
-            self.loop.close()
+            self._close()
+
+    def _close(self) -> None:
+        """What a killed process would have awaited is thrown away, and says so."""
+        unraisable, sys.unraisablehook = sys.unraisablehook, lambda *_: None
+        self.loop.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            if self._killed:
+                gc.collect()
+        sys.unraisablehook = unraisable
 
     async def _run(self, story: object) -> None:
-        serving = self.loop.belonging(Process("certstream"), self.service.run(self.stop))
+        self._serving = self.loop.belonging(self._process, self.service.run(self.stop))
         try:
             await story  # type: ignore[misc]
         finally:
             self.stop.set()
-            await serving
+            await self._serving
 
 
 def world_of(plan: Plan) -> World:
