@@ -1,5 +1,5 @@
-"""`python -m tests.simulation.mutants [NAME …]`: applies each patch to a copy of the tree and plays seeds on it, or runs
-the tests of the search (`--in search`)."""
+"""`python -m tests.simulation.mutants [NAME …]`: applies each patch to a copy of the tree and plays seeds on it, or
+runs the tests of the search (`--in search`)."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Told:
     def pytest_runtest_logreport(self, report):
         if report.when == "call":
             self.number += 1
-            print(json.dumps([self.number, [report.nodeid.rpartition("::")[2]] if report.failed else []]), flush=True)
+            name = report.nodeid.rpartition("::")[2]
+            print(json.dumps([self.number, [name] if report.failed else []]), flush=True)
 tests = ["tests/core/test_search.py", "tests/sweeps/test_searching.py"]
 pytest.main(["-p", "no:terminal", "-p", "no:cacheprovider", *tests], plugins=[Told()])
 """,
 }
-"""Of `make simulate`, of `make sweeps`, and the tests of the search, which are all run once: the seed is a test's number.
-"""
+"""Of `make simulate`, of `make sweeps`, and the tests of the search, each of which is run once: a seed is its number."""
 OWN = ("sweeps", "search")
 """Hunts with mutants of their own, in a folder of that name; `search` plays no others."""
 
