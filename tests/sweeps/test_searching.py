@@ -28,7 +28,9 @@ SOON = 3.0
 """Seconds in which a search finds, between two probes a second apart and with its look-ups."""
 
 
-def world_of(*, certificates: int = 400, sweep_every: float = 3000.0, faults: tuple[Fault, ...] = ()) -> World:
+def world_of(
+    *, certificates: int = 400, sweep_every: float = 3000.0, faults: tuple[Fault, ...] = (), order: str = "identifier"
+) -> World:
     """Forty pages, a sweep at the beginning, and then probes each second."""
     account = Account(
         name=ACCOUNT,
@@ -38,7 +40,7 @@ def world_of(*, certificates: int = 400, sweep_every: float = 3000.0, faults: tu
         probe_every=1.0,
         staleness=2.0,
     )
-    return World(seed=1, certificates=certificates, order="identifier", account=account, faults=faults, limit=20_000.0)
+    return World(seed=1, certificates=certificates, order=order, account=account, faults=faults, limit=20_000.0)
 
 
 def told_after(world: World, since: float) -> list[Told]:
@@ -144,7 +146,7 @@ def test_a_mass_that_a_search_misses_is_left_to_the_sweep_which_suspects() -> No
 
 
 def test_after_bulk_issues_a_list_that_goes_on_moving_is_searched_again() -> None:
-    world = world_of(sweep_every=0.0)
+    world = world_of(sweep_every=0.0, order="newest")
 
     async def story() -> None:
         await asyncio.sleep(BASELINE)

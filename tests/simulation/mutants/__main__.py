@@ -50,7 +50,7 @@ tests = ["tests/core/test_search.py", "tests/sweeps/test_searching.py"]
 pytest.main(["-p", "no:terminal", "-p", "no:cacheprovider", *tests], plugins=[Told()])
 """,
 }
-"""Of `make simulate`, of `make sweeps`, and the tests of the search, each of which is run once: a seed is its number."""
+"""Of `make simulate`, of `make sweeps`, and the tests of the search, each of which is run once (as a seed)."""
 OWN = ("sweeps", "search")
 """Hunts with mutants of their own, in a folder of that name; `search` plays no others."""
 
