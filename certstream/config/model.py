@@ -73,9 +73,7 @@ class Account(Section):
     qps: Count = setting(10, "1 to 10", "calls a second at most; lower it to leave room for other tools", ge=1, le=10)
     page_size: Count = setting(100, "1 to 1000", "rows asked for in a call (`ShowSize`)", ge=1, le=1000)
     sweep_every: Seconds = setting("5m", "0s to 1d", "from one sweep's begin to the next; 0s: no pause", ge=0, le=86400)
-    probe_every: Seconds = setting(
-        "5s", "0.1s to 1h", "how often, at most, the number of rows is asked for", ge=0.1, le=3600
-    )
+    probe_every: Seconds = setting("5s", "0.1s to 1h", "how often, at most, the rows are counted", ge=0.1, le=3600)
     revocations: Boolean = setting(
         True, "true or false", "probe `ListRevokeCertificate` too, where the key may: what is revoked is seen sooner"
     )

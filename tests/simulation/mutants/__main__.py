@@ -44,14 +44,13 @@ class Told:
     def pytest_runtest_logreport(self, report):
         if report.when == "call":
             self.number += 1
-            print(json.dumps([self.number, [report.nodeid.rpartition("::")[2]] if report.failed else []]), flush=True)
+            name = report.nodeid.rpartition("::")[2]
+            print(json.dumps([self.number, [name] if report.failed else []]), flush=True)
 tests = ["tests/core/test_search.py", "tests/sweeps/test_searching.py"]
 pytest.main(["-p", "no:terminal", "-p", "no:cacheprovider", *tests], plugins=[Told()])
 """,
 }
 """Of `make simulate`, of `make sweeps`, and the tests of the search, run once each: the seed is a test's number."""
-OWN = ("sweeps", "search")
-"""Hunts with mutants of their own, in a folder of that name; `search` plays no others."""
 OF_SWEEPS = (
     "deleted-without-control",
     "deleted-without-look-up",
