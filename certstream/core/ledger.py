@@ -88,6 +88,11 @@ class Ledger:
         """The account's name."""
         return self.settings.account
 
+    def shown_at(self, identifier: str) -> int:
+        """When the last call that showed a certificate was sent, Unix milliseconds; 0: not since the process began."""
+        number = self.inventory.number(identifier)
+        return self.shown[number] if number is not None and number < len(self.shown) else 0
+
     def restore(self, key: bytes, value: bytes | None, *, now: float, wall: int) -> None:
         """Take one record of `state` back. `now` is monotonic seconds and `wall` Unix milliseconds of this moment.
 
