@@ -97,6 +97,11 @@ class Ledger:
         """The account's name."""
         return self.settings.account
 
+    def shown_at(self, identifier: str) -> int:
+        """When the last call that showed a certificate was sent, Unix milliseconds; 0: not since the process began."""
+        number = self.inventory.number(identifier)
+        return self.shown[number] if number is not None and number < len(self.shown) else 0
+
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take one record of `state` back, of a history that is read from its beginning; `core.restored` ends it.
 

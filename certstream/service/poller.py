@@ -154,7 +154,7 @@ class Poller:
         async with asyncio.TaskGroup() as readers:
             for _ in range(READERS):
                 readers.create_task(self._read_on(sweep))
-        verdict = await self._judge(sweep, began)
+        verdict = await self._judge(sweep, began, began_at)
         self._searching.swept(verdict, began, moved=sweep.moved(self.ledger.moves))
         if verdict.complete:
             self._refreshing.steady()
@@ -197,10 +197,10 @@ class Poller:
             self._told = now
             log.info("sweep.progress", extra={"account": self.ledger.name, "pages": sweep.read, "of": sweep.pages})
 
-    async def _judge(self, sweep: Sweep, began: float) -> Verdict:
+    async def _judge(self, sweep: Sweep, began: float, began_at: int) -> Verdict:
         """Was everything seen, and can it be believed?"""
         if not await self._observer.believable():
-            self._nominate(self._unseen(sweep, began))
+            self._nominate(self._unseen(sweep, began, began_at))
             verdict = Verdict(False, 0, FOREIGN)
             self.gaps.ended(verdict, seconds=self._clock.monotonic() - began)
             return verdict
@@ -215,7 +215,7 @@ class Poller:
     async def _conclude(self, sweep: Sweep, began: float, began_at: int, suspicion: int | None) -> None:
         """A complete sweep nominates what it did not see, and nothing has shown since it began. It answers the
         suspicion that was there when it began, and no later one."""
-        unseen = self._unseen(sweep, began)
+        unseen = self._unseen(sweep, began, began_at)
         if unseen and not await self._look_ups.believable(len(unseen), empty=not sweep.records):
             self._nominate(unseen)
             return
@@ -244,13 +244,15 @@ class Poller:
         self._confirming.nominate(missing)
         self._sampling.of(missing)
 
-    def _unseen(self, sweep: Sweep, began: float) -> list[str]:
+    def _unseen(self, sweep: Sweep, began: float, began_at: int) -> list[str]:
         """What it did not see, nothing has shown since it began, and no operator has confirmed as gone."""
-        facts, gone = self.ledger.facts, self._confirming.gone
+        facts, gone, now = self.ledger.facts, self._confirming.gone, self._clock.wall()
         return [
             one
             for one in self.ledger.inventory.unseen(sweep.seen)
-            if one not in gone and ((fact := facts.get(one)) is None or fact.received < began)
+            if one not in gone
+            and ((fact := facts.get(one)) is None or fact.received < began)
+            and not began_at <= self.ledger.shown_at(one) <= now
         ]
 
 

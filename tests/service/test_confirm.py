@@ -188,7 +188,7 @@ async def test_a_sweep_that_held_changes_back_until_a_word_came_vouches_for_no_c
         async def late(sweep: Sweep, began: float, began_at: int, suspicion: int | None) -> None:
             head = running.poller.ledger.head
             assert head is not None
-            confirmed = not vouched and not running.poller._unseen(sweep, began)
+            confirmed = not vouched and not running.poller._unseen(sweep, began, began_at)
             if confirmed:
                 word = confirming._Word("alice", "retired", (), 0, head.suspected)
                 await running.confirming._release(word, {}, ())
