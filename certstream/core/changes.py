@@ -148,7 +148,7 @@ def changed(draft: Draft, answer: Answer, normal: Normal, raw: bytes, row: Row, 
     )
     fact = draft.fact(identifier)
     grave = answer.received if revoked else fact.grave if fact is not None else None
-    draft.facts[identifier] = fact_of(answer.received, grave)
+    draft.facts[identifier] = fact_of(answer.received, grave, row.raw)
     tell_due(draft, identifier, after, image)
 
 

@@ -77,7 +77,7 @@ class Deadlines:
                 passed, of_lifetime = spans[span_at], parts[part_at] * lifetime
                 if of_lifetime < passed:
                     passed = round(of_lifetime)
-                if passed < told[at] and passed < lifetime:
+                if left <= 0 or (passed < told[at] and passed < lifetime):  # one that is told as expired has no end
                     unsure.append(first + at)
                 else:
                     following, of_lifetime = spans[span_at - 1], parts[part_at - 1] * lifetime

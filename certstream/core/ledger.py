@@ -48,16 +48,18 @@ class Settings:
 @dataclass(frozen=True, slots=True)
 class Fact:
     """When the answer that last set a row was received, monotonic seconds; `grave`: the last first sight, deletion
-    or revocation, which only a look-up sent `staleness` later may undo."""
+    or revocation, which only a look-up sent `staleness` later may undo. `before`: the hash of the record that a change
+    replaced; where a page shows that one again, a look-up decides."""
 
     received: float
     grave: float | None
+    before: bytes = b""
 
 
 @lru_cache(256)
-def fact(received: float, grave: float | None) -> Fact:
+def fact(received: float, grave: float | None, before: bytes = b"") -> Fact:
     """A Fact; those of one answer are one object, for a baseline sets a hundred rows at a time."""
-    return Fact(received, grave)
+    return Fact(received, grave, before)
 
 
 @dataclass(slots=True)

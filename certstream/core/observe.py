@@ -74,6 +74,7 @@ def observe(
                     normal.identifier in copies
                     or normal.identifier in draft.ledger.contested
                     or _seen_already(draft, normal.identifier, seen)
+                    or _replaced(draft, normal.identifier, raw.digest)
                 )
                 wait = _take(draft, answer, normal, raw.digest, decides=decides is not None, doubtful=doubtful)
                 if wait is not None and doubtful:
@@ -150,6 +151,12 @@ def _one_copy(draft: Draft, found: Observed, different: _Different, decides: str
 def _seen_already(draft: Draft, identifier: str, seen: bytearray | None) -> bool:
     number = draft.ledger.inventory.number(identifier) if seen is not None else None
     return seen is not None and number is not None and number < len(seen) and bool(seen[number])
+
+
+def _replaced(draft: Draft, identifier: str, digest: bytes) -> bool:
+    """Is it as before a change a moment ago? Two pages show two copies, a replica lags, or it changed back."""
+    fact = draft.fact(identifier)
+    return fact is not None and fact.before == digest
 
 
 def _take(draft: Draft, answer: Answer, normal: Normal, raw: bytes, *, decides: bool, doubtful: bool) -> float | None:

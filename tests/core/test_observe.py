@@ -412,3 +412,11 @@ def _rows(ledger: Ledger) -> dict[str, Row]:
 
 def _doubtful(records: list[Record]) -> bool:
     return len({one["Identifier"] for one in records}) != len(records)
+
+
+def test_what_is_shown_again_as_it_was_before_it_changed_is_decided_by_a_look_up() -> None:
+    world = watching(record("a", Locality="Hangzhou"))
+    old, new = record("a", Locality="Hangzhou"), record("a", Locality="Nanjing")
+    assert world.page(new) == ["changed"]
+    assert [world.page(old), world.page(new), world.page(old)] == [[], [], []], "two copies that two pages show"
+    assert world.look_up("a", old) == ["changed"]
