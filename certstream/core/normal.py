@@ -154,11 +154,11 @@ _identified = msgspec.json.Decoder(_Identified)
 
 
 def identifier_of(record: bytes | msgspec.Raw) -> str | None:
-    """The identifier of a record, in a microsecond; None where that is not easily told."""
+    """The identifier of a record, in a microsecond; None where nothing tells it."""
     try:
         return _identified.decode(record).Identifier
     except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
-        return None
+        return _scraped_identifier(bytes(record))
 
 
 _IDENTIFIER_FIELD = re.compile(rb'"Identifier"\s*:\s*"([!#-.0-~]{1,128})"')
