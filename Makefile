@@ -49,7 +49,7 @@ test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on 
 	@$(if $(ARGS),$(BIN)/pytest $(ARGS),$(both))
 
 # Many tests mostly wait, those of whole processes above all: these run beside the others, and are shown after them.
-BESIDE := tests/cli tests/chaos tests/limiter tests/verify
+BESIDE := tests/cli tests/chaos tests/journal tests/limiter tests/verify
 define both
 $(BIN)/pytest $(BESIDE) >.cache/beside.log 2>&1 & beside=$$!; trap "kill $$beside" INT TERM; \
 $(BIN)/pytest $(BESIDE:%=--ignore=%); others=$$?; \
