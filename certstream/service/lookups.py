@@ -61,12 +61,11 @@ class LookUps:
         return decided and not self._busy and not self._doubts.open()
 
     async def named(self, identifiers: Sequence[str], urgency: Urgency) -> None:
-        """Look up what is said to be revoked. What is not there is a candidate for deletion like any other."""
+        """Look up what is said to be revoked. What is not there is left to the sweep, which sees how much is missing:
+        the other list may name what a narrowed permission hides, one after the other."""
         now = [identifier for identifier in identifiers if self._doubts.may(identifier)]
         for at in range(0, len(now), AT_ONCE):
-            empty, _ = await self._ask(now[at : at + AT_ONCE], urgency)
-            if empty and await self.believable(len(empty)):
-                await self.delete(list(empty))
+            await self._ask(now[at : at + AT_ONCE], urgency)
 
     async def refresh(self, identifier: str) -> bool | None:
         """Look up what no page has shown for long, when nothing more urgent is to be asked: whether it is there; None
