@@ -74,9 +74,7 @@ def plan(
         for one in differences:
             _line(console, "+" if one.mendable else "!", str(one))
         mendable = sum(one.mendable for one in differences)
-        console.print(
-            Text(f"{len(differences)} differences, {mendable} of them mended by: certstream topics apply", "bold")
-        )
+        console.print(Text(f"{len(differences)} found, {mendable} of them mended by: certstream topics apply", "bold"))
     if differences:
         raise typer.Exit(PROBLEMS)
 

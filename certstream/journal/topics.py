@@ -62,7 +62,10 @@ class Difference:
             case "missing":
                 return f"{self.topic} is missing"
             case "config":
-                return f"{self.topic}: {self.key} is {self.found or 'unknown to the broker'}, wanted {self.wanted}"
+                kept = "" if self.mendable else "; left alone, because that deletes what is older"
+                return (
+                    f"{self.topic}: {self.key} is {self.found or 'unknown to the broker'}, wanted {self.wanted}{kept}"
+                )
             case "replicas":
                 return (
                     f"{self.topic}: replicas are {self.found}, wanted {self.wanted}; "
@@ -126,12 +129,16 @@ async def apply(
         found = await _inspect(admin, topics, prefix)
         before = _differences(topics, found, prefix, replicas)
         broken = {difference.topic: difference.what for difference in before if difference.mendable}
+        kept = {(difference.topic, difference.key) for difference in before if not difference.mendable}
         named = {prefix + topic.name: topic for topic in topics}
         await _create(admin, {name: named[name] for name, what in broken.items() if what == "missing"}, replicas)
         await _alter(
             admin,
             {
-                name: {**found[name].overrides, **named[name].config}
+                name: {
+                    **found[name].overrides,
+                    **{key: value for key, value in named[name].config.items() if (name, key) not in kept},
+                }
                 for name, what in broken.items()
                 if what == "config"
             },
@@ -226,7 +233,9 @@ def _differences(
             held = "/".join(map(str, sorted(there.replicas)))
             differences.append(Difference(name, "replicas", None, str(replicas), held, False))
         differences += [
-            Difference(name, "config", key, wanted, there.config.get(key), True)
+            Difference(
+                name, "config", key, wanted, there.config.get(key), not _deletes(key, wanted, there.config.get(key))
+            )
             for key, wanted in topic.config.items()
             if not _same(wanted, there.config.get(key))
         ]
@@ -236,6 +245,13 @@ def _differences(
 def missing(name: str, topic: Wanted) -> Difference:
     """That a topic, `name` with the prefix, is not there."""
     return Difference(name, "missing", None, f"{topic.partitions} partitions", None, True)
+
+
+def _deletes(key: str, wanted: str, found: str | None) -> bool:
+    """Would the setting delete records that are kept until now? -1 is for ever."""
+    if key not in ("retention.ms", "retention.bytes") or found is None:
+        return False
+    return int(wanted) >= 0 and (int(found) < 0 or int(found) > int(wanted))
 
 
 def _same(wanted: str, found: str | None) -> bool:

@@ -29,7 +29,7 @@ def commands(
     for one in differences:
         if one.what == "missing":
             lines.append(shlex.join(["kafka-topics.sh", *reach, *_create(one.topic, wanted[one.topic], replicas)]))
-        elif one.what == "config":
+        elif one.what == "config" and one.mendable:
             settings.setdefault(one.topic, {})[str(one.key)] = one.wanted
         else:
             lines.append(f"# {one}")
@@ -53,6 +53,7 @@ def _list(config: Mapping[str, str]) -> str:
 def terraform(topics: Sequence[Wanted], *, prefix: str, replicas: int | None) -> str:
     """All topics for the Terraform provider `Mongey/kafka`, which never shrinks what it manages to fewer partitions."""
     text = (
+        'terraform {\n  required_providers {\n    kafka = {\n      source = "Mongey/kafka"\n    }\n  }\n}\n\n'
         'variable "certstream_replicas" {\n'
         '  description = "Copies of each topic."\n'
         f"  type        = number\n  default     = {replicas or 3}\n}}\n"

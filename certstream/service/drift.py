@@ -38,6 +38,6 @@ async def watch(look: Look, metrics: Metrics) -> None:
             metrics.topic_differences.set(len(found))
             if found != told:
                 for one in found:
-                    log.warning("topics.differ", extra={"difference": one, "mend": "certstream topics plan"})
+                    log.warning("topics.differ", extra={"difference": one, "mend": "certstream topics apply"})
             told, unknown = found, None
         await asyncio.sleep(pause)

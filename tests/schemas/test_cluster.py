@@ -151,6 +151,18 @@ async def test_drift_is_told_and_mended_and_other_overrides_stay(connection: dic
     assert held["retention.ms"] == "-1"
 
 
+async def test_what_is_kept_for_longer_than_defined_stays_so(connection: dict[str, Any], prefix: str) -> None:
+    await apply(connection, topics(), prefix=prefix)
+    name = f"{prefix}certificate.new"
+    await alter(connection, name, {"retention.ms": "-1", "cleanup.policy": "compact"})
+    await until(connection, prefix, 2)
+    mended, left = await apply(connection, topics(), prefix=prefix)
+    assert [(one.topic, one.key, one.found) for one in left] == [(name, "retention.ms", "-1")]
+    assert "left alone, because that deletes" in str(left[0])
+    assert (name, "cleanup.policy") in [(one.topic, one.key) for one in mended]
+    assert await plan(connection, topics(), prefix=prefix) == left
+
+
 async def test_another_number_of_partitions_is_told_and_left_alone(connection: dict[str, Any], prefix: str) -> None:
     await create(connection, f"{prefix}events", 3)
     mended, left = await apply(connection, topics(), prefix=prefix)
