@@ -27,18 +27,33 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / ".cache" / "chaos"
 SHOWN = 5
 
+LEGS = ("kafka", "sqlite", "clock")
+
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument(
-        "--seed", type=int, help="the same again; rounds judged already, at the same commit, are not repeated"
+        "--seed", type=int, help="the same again; rounds judged already, at the same clean commit, are not repeated"
     )
     parser.add_argument("--rounds", type=int, default=6, help="on Kafka")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of faults in a round")
-    parser.add_argument("--legs", default="kafka,sqlite,clock", help="which kinds of rounds")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=10.0,
+        help="of faults in a round, half as many on SQLite and with the clock; three more go by beside",
+    )
+    parser.add_argument("--legs", default=",".join(LEGS), help="which kinds of rounds, of these")
     parser.add_argument("--fresh", action="store_true", help="repeat also what is judged already")
     parser.add_argument("--judge-only", type=Path, metavar="DIR", help="judge the kept directory of a round again")
-    return parser.parse_args(words)
+    given = parser.parse_args(words)
+    given.legs = given.legs.split(",")
+    if odd := sorted({*given.legs} - {*LEGS}):
+        parser.error(f"no such rounds: {', '.join(odd)}; there are {', '.join(LEGS)}")
+    if "kafka" in given.legs and given.rounds < 1:
+        parser.error("at least 1 round")
+    if given.judge_only is not None and not given.judge_only.is_dir():
+        parser.error(f"no such directory: {given.judge_only}")
+    return given
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -49,8 +64,9 @@ def main(words: Sequence[str] | None = None) -> int:
         leg = given.judge_only.name.partition("-")[0]
         return _tell([verdict(given.judge_only, leg, "kept", _commit())])
     seed = random.SystemRandom().randrange(10**6) if given.seed is None else given.seed
-    print(f"seed {seed}; after an interruption go on with --seed {seed}", file=sys.stderr, flush=True)
-    legs = given.legs.split(",")
+    again = f"--seed {seed} --minutes {given.minutes:g} --rounds {given.rounds} --legs {','.join(given.legs)}"
+    print(f"seed {seed}; after an interruption go on with {again}", file=sys.stderr, flush=True)
+    legs = given.legs
     try:
         if "kafka" in legs:
             kafka.fetch()
@@ -80,7 +96,8 @@ def _stop(*_: object) -> None:
 def _round(leg: str, seed: str, seconds: float, *, fresh: bool) -> Verdict:
     """Play and judge one, or take the verdict of this commit that is there already."""
     kept = KEPT / f"{_commit()}-{seed.replace('/', '-')}-{seconds:.0f}s.json"
-    if kept.exists() and not fresh:
+    if kept.exists() and not fresh and not _commit().endswith(("-dirty", "unknown")):
+        print(f"taken from {kept}", file=sys.stderr, flush=True)
         return Verdict(**json.loads(kept.read_text()))
     directory = Path(tempfile.mkdtemp(prefix=f"{leg}-", dir=_scratch()))
     try:
