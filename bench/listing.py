@@ -17,6 +17,7 @@ from aiohttp import web
 
 from bench.journal.records import ACCOUNT, DAY_MS, ledger, observed
 from bench.pages import SIZE, generate
+from bench.serving import served
 from certstream.core.answers import decode
 from certstream.core.events import key_of
 from certstream.core.inventory import own_size
@@ -109,12 +110,7 @@ async def serve(listing: Listing) -> None:
         body = listing.page(int(request.query["CurrentPage"]))
         return web.Response(body=body, content_type="application/json")
 
-    runner = web.ServerRunner(web.Server(handle), handle_signals=False, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await runner.cleanup()
+    await served(handle)
 
 
 if __name__ == "__main__":

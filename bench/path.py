@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 
 from bench.pages import SIZE, generate
+from bench.serving import served
 
 
 async def serve(round_trip: float, jitter: float) -> None:
@@ -29,12 +30,7 @@ async def serve(round_trip: float, jitter: float) -> None:
         await asyncio.sleep(round_trip / 2)
         return web.Response(body=body, content_type="application/json")
 
-    runner = web.ServerRunner(web.Server(handle), handle_signals=False, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await runner.cleanup()
+    await served(handle)
     print(orjson.dumps(arrivals).decode(), flush=True)
 
 
