@@ -246,14 +246,18 @@ class Poller:
 
     def _unseen(self, sweep: Sweep, began: float, began_at: int) -> list[str]:
         """What it did not see, nothing has shown since it began, and no operator has confirmed as gone."""
-        facts, gone, now = self.ledger.facts, self._confirming.gone, self._clock.wall()
+        facts, now = self.ledger.facts, self._clock.wall()
         return [
             one
-            for one in self.ledger.inventory.unseen(sweep.seen)
-            if one not in gone
-            and ((fact := facts.get(one)) is None or fact.received < began)
+            for one in self._unlisted(sweep)
+            if ((fact := facts.get(one)) is None or fact.received < began)
             and not began_at <= self.ledger.shown_at(one) <= now
         ]
+
+    def _unlisted(self, sweep: Sweep) -> list[str]:
+        """What it did not see, and no operator has confirmed as gone."""
+        gone = self._confirming.gone
+        return [one for one in self.ledger.inventory.unseen(sweep.seen) if one not in gone]
 
 
 def _end_if_cancelled() -> None:

@@ -18,7 +18,8 @@ from tests.chaos.faults import Brokers, Disk, Ground, HostClock, harm
 from tests.chaos.instances import REFUSED, Instances
 from tests.chaos.plan import Fault, draw
 from tests.real.cluster import Cluster
-from tests.verify.processes import Broken, Setup, configure, free_port, run_once, start_simulator
+from tests.real.ports import free_port
+from tests.verify.processes import Broken, Setup, configure, run_once, start_simulator
 from tests.verify.readers import read_kafka, read_sqlite, save
 
 PREFIX = "certstream."

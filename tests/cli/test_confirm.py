@@ -13,7 +13,7 @@ from certstream.core.errors import Fatal
 from certstream.service.confirming import NothingToConfirm
 from certstream.service.metrics import Metrics
 from certstream.web import serve
-from tests.real.kafka import free_port
+from tests.real.ports import free_port
 
 
 def config(tmp_path: Path, listen: str) -> Config:

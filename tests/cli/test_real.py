@@ -21,7 +21,8 @@ import pytest
 from certstream.cli.exits import FATAL, FENCED, OK
 from certstream.cli.lines import KINDS
 from certstream.simulator import DEFAULT_KEY, DEFAULT_USER
-from tests.real.kafka import Broker, free_port
+from tests.real.kafka import Broker
+from tests.real.ports import free_port
 
 PROGRAM = [sys.executable, "-m", "certstream"]
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("CERTSTREAM_")}
@@ -149,7 +150,7 @@ def test_run_publishes_answers_and_stops_in_order(tmp_path: Path) -> None:
         configure(tmp_path, url)
         assert ran("check", cwd=tmp_path).returncode == OK
         with process("run", cwd=tmp_path) as service:
-            until("ready", 20, lambda: "healthy" in ran("check", cwd=tmp_path).stdout)
+            until("ready", 60, lambda: "healthy" in ran("check", cwd=tmp_path).stdout)
             beside = ran("once", cwd=tmp_path)
             assert beside.returncode == FENCED
             assert "holds the calls" in beside.stderr
@@ -222,7 +223,7 @@ def test_the_older_of_two_services_on_one_kafka_ends_with_exit_code_4(tmp_path: 
         assert ran("topics", "apply", cwd=tmp_path).returncode == OK
         assert ran("topics", "plan", cwd=tmp_path).returncode == OK
         with process("run", cwd=tmp_path) as older:
-            until("ready", 20, lambda: "healthy" in ran("check", cwd=tmp_path).stdout)
+            until("ready", 60, lambda: "healthy" in ran("check", cwd=tmp_path).stdout)
             configure(tmp_path, url, f"kafka://{kafka.bootstrap}", prefix, "elsewhere")  # another port and host
             with process("run", cwd=tmp_path) as newer:
                 assert older.wait(20) == FENCED

@@ -19,7 +19,7 @@ from aiohttp import web
 from certstream.cli.exits import OK
 from certstream.simulator import DEFAULT_USER, Simulator, SimulatorConfig, User
 from tests.cli.test_real import PLAIN
-from tests.real.kafka import free_port
+from tests.real.ports import free_port
 
 SHORT, LONG = 15 * 60 + 1, 3600
 """Seconds for which a token is good: the library renews it 15 minutes early."""

@@ -11,7 +11,8 @@ import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, Consumer, IsolationLevel, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from tests.real.kafka import Broker, free_port
+from tests.real.kafka import Broker
+from tests.real.ports import free_port
 from tests.verify.processes import Broken, Setup, configure, run_once, start_simulator
 
 TOPIC = "certstream.events"

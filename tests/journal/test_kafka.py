@@ -25,7 +25,8 @@ from certstream.journal.kafka_shard import KafkaShard
 from certstream.ports import Fenced, JournalAway, JournalDoubt, Opened
 from tests.journal.places import KafkaPlace, kafka_place
 from tests.journal.reading import Memory, everything, opened, values
-from tests.real.kafka import Broker, free_port
+from tests.real.kafka import Broker
+from tests.real.ports import free_port
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.real.fetching import Missing
+from tests.real.ports import free_port
 from tests.real.toxiproxy import Toxiproxy, fetch
 from tests.verify.history import Call, load_answers
-from tests.verify.processes import Broken, Setup, configure, free_port, start, start_simulator
+from tests.verify.processes import Broken, Setup, configure, start, start_simulator
 
 CASES = ((50, 0), (50, 40), (300, 200))
 """Milliseconds that the proxy adds to each answer, and its jitter."""

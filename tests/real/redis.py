@@ -8,7 +8,8 @@ import time
 from importlib.resources import files
 
 from certstream.limiter.redis import RedisSlots
-from tests.real.kafka import free_port, listening
+from tests.real.kafka import listening
+from tests.real.ports import free_port
 from tests.real.stepping import SteppedClock
 
 

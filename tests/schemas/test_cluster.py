@@ -26,7 +26,8 @@ from certstream.definition import topics
 from certstream.journal.topics import Difference, apply, plan
 from certstream.journal.topics_told import commands
 from certstream.ports import JournalAway
-from tests.real.kafka import Broker, free_port
+from tests.real.kafka import Broker
+from tests.real.ports import free_port
 
 
 @pytest.fixture

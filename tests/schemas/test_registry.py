@@ -18,7 +18,8 @@ from certstream.cli import trials
 from certstream.config import Config
 from certstream.registry.client import VALUE_SCHEMA_ID, Registry, RegistryAway, RegistryRefused, header
 from certstream.service import registration
-from tests.real.kafka import Broker, free_port
+from tests.real.kafka import Broker
+from tests.real.ports import free_port
 from tests.schemas.recorded import Recorded, registry
 from tests.service.world import living
 

@@ -15,13 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.real.ports import free_port
 from tests.soak.chart import WIDTH, print_chart
 from tests.soak.flat import QUANTITIES, Point, Quantity, Verdict, judge, thinned
 from tests.soak.sampling import Sample, load, watch
 from tests.verify import judge as published
 from tests.verify.__main__ import DELETIONS, SPEED, THRESHOLDS
 from tests.verify.driver import load_case, observe
-from tests.verify.processes import REPOSITORY, Broken, Setup, free_port
+from tests.verify.processes import REPOSITORY, Broken, Setup
 from tests.verify.report import print_report, quantiles
 
 DELETED = 0.06

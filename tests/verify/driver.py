@@ -13,9 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tests.real.ports import free_port
 from tests.schemas.validate import problems, problems_of
 from tests.verify.history import Case, Record, Run, load_answers, load_truth
-from tests.verify.processes import Broken, Service, Setup, configure, free_port, run_once, start_simulator
+from tests.verify.processes import Broken, Service, Setup, configure, run_once, start_simulator
 from tests.verify.readers import Unreadable, load, read_kafka, read_sqlite, save
 
 Attend = Callable[[Path, Setup, Service], None]

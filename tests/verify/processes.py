@@ -54,12 +54,6 @@ class Setup:
         return self.duration - self.quiet
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _command(*words: str) -> list[str]:
     return [sys.executable, "-m", "certstream", *words]
 
