@@ -111,10 +111,14 @@ class Observer:
         if not self._held:
             return True
         self._held.clear()
-        if not self.ledger.live():
-            return False  # what was known was told as deleted meanwhile: there is nothing that a list could show
-        await self.commit(partial(deletion.suspect, reason=FOREIGN, nominated=0))
-        self.suspected(FOREIGN)
+
+        def judge(draft: Draft) -> bool:
+            if draft.head.live:  # else what was known was told as deleted meanwhile: there is nothing to be shown
+                deletion.suspect(draft, FOREIGN, nominated=0)
+            return draft.head.suspect is not None
+
+        if await self.commit(judge):
+            self.suspected(FOREIGN)
         return False
 
     @property

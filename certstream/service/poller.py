@@ -214,9 +214,12 @@ class Poller:
 
     async def _conclude(self, sweep: Sweep, began: float, began_at: int, suspicion: int | None) -> None:
         """A complete sweep nominates what it did not see, and nothing has shown since it began. It answers the
-        suspicion that was there when it began, and no later one."""
+        suspicion that was there when it began, and no later one; there, what look-ups have shown is missing as well.
+        """
         unseen = self._unseen(sweep, began, began_at)
-        if unseen and not await self._look_ups.believable(len(unseen), empty=not sweep.records):
+        suspect = suspicion is not None and suspicion == deletion.suspicion(self.ledger.head)
+        missing = len(self._unlisted(sweep) if suspect else unseen)
+        if missing and not await self._look_ups.believable(missing, empty=not sweep.records):
             self._nominate(unseen)
             return
         self._nominate(())
