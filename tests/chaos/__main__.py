@@ -19,7 +19,7 @@ from statistics import median
 
 from tests.chaos.driver import Broken, play
 from tests.chaos.plan import BROKERS
-from tests.chaos.verdict import DISORDER, LOST, TWICE, Verdict, verdict
+from tests.chaos.verdict import DISORDER, LOST, MEANWHILE, TWICE, Verdict, verdict
 from tests.real import kafka, toxiproxy
 from tests.real.fetching import Missing
 
@@ -148,6 +148,7 @@ def _tell(verdicts: Sequence[Verdict]) -> int:
         other = len(one.violations) - sum(counted)
         numbers = f"{one.events:>8,}{one.calls:>8,}{one.longest:>15.1f} s{counted[0]:>6}{counted[1]:>6}{counted[2]:>9}"
         print(f"{one.seed:<22}{numbers}{other:>6}{one.most:>12}  {one.commit}")
+    _tell_meanwhile(verdicts)
     ends = sum((Counter(one.ends) for one in verdicts), Counter[str]())
     print("\nended by themselves, by exit code: " + (", ".join(f"{c}: {n}" for c, n in sorted(ends.items())) or "none"))
     wrong = [(one.seed, violation) for one in verdicts for violation in one.violations]
@@ -158,6 +159,15 @@ def _tell(verdicts: Sequence[Verdict]) -> int:
             print(f"  ✗ {seed}  {kind}: {where}: {what}"[:400])
     print(f"\n{len(wrong)} violations" if wrong else "\nno violation")
     return 1 if wrong else 0
+
+
+def _tell_meanwhile(verdicts: Sequence[Verdict]) -> None:
+    """What the service did while its clock was wrong."""
+    rows = [row for one in verdicts for row in one.meanwhile.items()]
+    if rows:
+        print(f"\n{'meanwhile':<26}" + "".join(f"{name:>16}" for name in MEANWHILE))
+    for kind, counts in rows:
+        print(f"{kind:<26}" + "".join(f"{counts[name]:>16,}" for name in MEANWHILE))
 
 
 if __name__ == "__main__":

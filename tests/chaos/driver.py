@@ -17,6 +17,7 @@ from typing import NamedTuple
 from tests.chaos.faults import Brokers, Disk, Ground, HostClock, harm
 from tests.chaos.instances import REFUSED, Instances
 from tests.chaos.plan import Fault, draw
+from tests.chaos.tail import Looks, Tail, of_kafka, of_sqlite
 from tests.real.cluster import Cluster
 from tests.real.ports import free_port
 from tests.verify.processes import Broken, Setup, configure, run_once, start_simulator
@@ -84,9 +85,10 @@ def play(directory: Path, leg: str, seed: str, seconds: float) -> Ended:
         simulator = start_simulator(directory, setup, port)
         partitions = None
         try:
-            round_.begin()
-            round_.suffer(partial(harm, instances), plan.service, ground.happen, plan.ground)
-            settled, end = round_.calm()
+            with Tail(partial(_look, directory, ground)) as tail:
+                round_.begin()
+                round_.suffer(partial(harm, instances), plan.service, ground.happen, plan.ground)
+                settled, end = round_.calm()
         finally:
             instances.abandon()
             simulator.terminate()
@@ -96,6 +98,9 @@ def play(directory: Path, leg: str, seed: str, seconds: float) -> Ended:
             records, partitions = read_kafka(ground.cluster.plain, PREFIX)
         else:
             records, partitions = read_sqlite(_file(directory), PREFIX)
+    records = tail.dated(records)
+    if missed := sum(one.topic == "events" and one.seen is None for one in records):
+        round_.problems.append(f"the reader beside it has not seen {missed} events")
     save(directory / "records.db", records)
     ends = {str(code): count for code, count in instances.ends.items()}
     ended = Ended(settled, end, round_.happened, partitions, instances.problems + round_.problems, ends)
@@ -115,6 +120,12 @@ def _ground(directory: Path, leg: str) -> Iterator[tuple[Ground, str, dict[str, 
     else:
         _file(directory).parent.mkdir(exist_ok=True)
         yield HostClock(directory / "clock"), f"sqlite:///{_file(directory)}", {}
+
+
+def _look(directory: Path, ground: Ground) -> Looks:
+    if isinstance(ground, Brokers):
+        return of_kafka(ground.cluster.plain, PREFIX)
+    return of_sqlite(_file(directory), PREFIX)
 
 
 def _file(directory: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Protocol
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from tests.chaos.instances import Instances
-from tests.chaos.plan import Fault
+from tests.chaos.plan import OFF, Fault
 from tests.real.cluster import IDS, Cluster, Right, proxy
 
 FOR_EVER = 0
@@ -142,8 +142,10 @@ class HostClock:
         return {"PYTHONPATH": str(Path(__file__).parent / "clock"), "CHAOS_CLOCK": str(self.file)}
 
     def happen(self, fault: Fault) -> None:
-        """Off by up to two hours, either way, for a while."""
-        self._set((fault.pick - 0.5) * 4 * 3600)
+        """Ahead or behind for a while."""
+        least, most = OFF[fault.kind]
+        way = 1 if fault.pick >= 0.5 else -1
+        self._set(way * (least + abs(2 * fault.pick - 1) * (most - least)))
         time.sleep(fault.length)
         self._set(0.0)
 
