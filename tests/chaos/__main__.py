@@ -27,11 +27,16 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / ".cache" / "chaos"
 SHOWN = 5
 
+ROOT_NEEDED = (
+    "Two of the faults need root: connections are cut with `ss -K` (without root they are not, and the table says so), "
+    "and the disk that is full is a tmpfs of 256 MB, which is mounted (without root: --legs kafka,clock)."
+)
+
 LEGS = ("kafka", "sqlite", "clock")
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__, epilog=ROOT_NEEDED)
     parser.add_argument(
         "--seed", type=int, help="the same again; rounds judged already, at the same clean commit, are not repeated"
     )
@@ -75,7 +80,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if "sqlite" in legs and os.geteuid() != 0:
-        print("a full disk is made with mount, which needs root; without it: --legs kafka,clock", file=sys.stderr)
+        print("the full disk is a tmpfs, and to mount it needs root; without: --legs kafka,clock", file=sys.stderr)
         return 2
     rounds = [("kafka", number) for number in range(1, given.rounds + 1)] if "kafka" in legs else []
     rounds += [(leg, 1) for leg in ("sqlite", "clock") if leg in legs]
@@ -138,6 +143,8 @@ def _tell(verdicts: Sequence[Verdict]) -> int:
         alone = recovered.get(kind, [])
         told = f"{median(alone):>20.1f} s{max(alone):>8.1f} s" if alone else ""
         print(f"{kind:<26}{count:>6}{len(alone):>7}{told}")
+    for kind in sorted({kind for one in verdicts for kind in one.impossible}):
+        print(f"{kind:<26}{0:>6}   not possible here: needs root")
     print("alone: nothing else failed before the next event was committed; after a kill nobody calls for 11 s")
     brokers = sum(count for kind, count in times.items() if kind in BROKERS)
     print(f"\nkills of the service {times['kill']}, faults of brokers and of the way to them {brokers}")

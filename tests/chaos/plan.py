@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from typing import NamedTuple
 
 SERVICE = {"kill": 14, "pause": 2, "second": 1, "zombie": 1}
 """Faults of the service, and how often each: `kill -9`; suspended; a second instance beside it; one that was
 suspended, was replaced, and wakes up."""
+CUT = "connections cut"
+"""Needs root."""
 BROKERS = {
     "broker kill": 3,
     "broker pause": 2,
     "all brokers kill": 1,
-    "connections cut": 2,
+    CUT: 2,
     "latency": 2,
     "black hole to brokers": 2,
     "black hole from brokers": 2,
@@ -21,9 +24,9 @@ BROKERS = {
     "message size lowered": 1,
 }
 DISK = {"disk full": 1}
-CLOCK = {"clock off by 5 min": 2, "clock off by 10 min": 2, "clock off by 2 h": 1}
+CLOCK = {"clock off by 5 min": 6, "clock off by 10 min": 5, "clock off by 2 h": 1}
 """At most. By a clock that is off by more than 5 minutes no threshold is told; a call that is signed by one that is off
-by more than 15 is refused: a round that is mostly that would prove little."""
+by more than 15 is refused, and nothing is asked for a minute: a round that is mostly that would prove little."""
 OFF = {"clock off by 5 min": (0.0, 300.0), "clock off by 10 min": (300.0, 600.0), "clock off by 2 h": (600.0, 7200.0)}
 """Seconds, either way."""
 LONGEST = {
@@ -32,7 +35,7 @@ LONGEST = {
     "broker kill": 8.0,
     "broker pause": 12.0,
     "all brokers kill": 3.0,
-    "connections cut": 3.0,
+    CUT: 3.0,
     "disk full": 12.0,
     **dict.fromkeys(CLOCK, 20.0),
 }
@@ -55,10 +58,11 @@ class Plan(NamedTuple):
     ground: tuple[Fault, ...]
 
 
-def draw(seed: str, leg: str, seconds: float) -> Plan:
-    """Faults for so many seconds. `leg`: "kafka", "sqlite" or "clock"."""
+def draw(seed: str, leg: str, seconds: float, without: Collection[str] = ()) -> Plan:
+    """Faults for so many seconds. `leg`: "kafka", "sqlite" or "clock". `without`: kinds that are not possible here."""
     chance = random.Random(seed)
-    ground = {"kafka": BROKERS, "sqlite": DISK, "clock": CLOCK}[leg]
+    every = {"kafka": BROKERS, "sqlite": DISK, "clock": CLOCK}[leg]
+    ground = {kind: weight for kind, weight in every.items() if kind not in without}
     service = SERVICE if leg == "kafka" else {kind: SERVICE[kind] for kind in ("kill", "pause")}
     rare = leg == "clock"  # after a kill nobody calls for 11 s: the service is to work while its clock is wrong
     kills = _track(chance, service, seconds, (20.0, 60.0) if rare else (1.0, 24.0))

@@ -57,6 +57,8 @@ class Verdict:
     violations: list[tuple[str, str, str]] = field(default_factory=list)
     meanwhile: dict[str, dict[str, int]] = field(default_factory=dict)
     """by kind of wrong clock and name in `MEANWHILE`"""
+    impossible: list[str] = field(default_factory=list)
+    """kinds of faults that the machine did not allow"""
 
     def count(self, kinds: frozenset[str]) -> int:
         """Violations of these kinds."""
@@ -98,6 +100,7 @@ def verdict(directory: Path, leg: str, seed: str, commit: str) -> Verdict:
         ends=ended.ends,
         violations=[(one.kind, one.where, one.what) for one in violations],
         meanwhile=_meanwhile(case, ended),
+        impossible=ended.impossible,
     )
 
 
