@@ -22,6 +22,8 @@ SPREAD = (8, 4, 12, 2, 6, 10, 14, 1, 3, 5, 7, 9, 11, 13, 15)
 """Sixteenths of the list that are looked at where an insert and a delete may cancel."""
 RESTARTS = 2
 """How often one search may contradict itself."""
+GOLDEN = 0.618034
+"""Multiples of it, modulo 1, leave no part of the list unseen for long."""
 
 
 class Outcome(StrEnum):
@@ -57,6 +59,7 @@ class Search:
         self._limit = self._found = self._restarts = self._disorder = 0
         self._edges = [True, True]
         """whether the first, the last page are asked first: where certificates were inserted the last time"""
+        self._probes = 0
 
     # --- The order ----------------------------------------------------------------------------------------------
 
@@ -160,13 +163,13 @@ class Search:
 
     @property
     def wanted(self) -> bool:
-        """Whether something says that the list has moved."""
-        return self._ready and self.surplus != 0
+        """Whether something says that the list has moved: TotalCount, or a page that is shifted although TotalCount is
+        what it was, for an insert and a delete have cancelled."""
+        return self._ready and not self._measured.even(self.surplus)
 
     def begin(self) -> None:
         """Search. Ask `next` for pages until it gives None; `outcome` then says why."""
-        self._stop(None)
-        self._active = True
+        self._active, self.outcome = True, None
         self.calls = self._found = self._restarts = self._disorder = 0
         self._limit = 3 * self._depth()
         pages = self._pages()
@@ -195,6 +198,14 @@ class Search:
                 return page
             self._stop(Outcome.NOTHING)
         return None
+
+    def probe(self) -> int:
+        """The page that a probe reads: by turns the one where something was inserted the last time, and ever another of
+        the others. What cancels shows itself by its shift on every page between."""
+        self._probes += 1
+        if not self._ready or (self._edges[0] and self._probes % 2):
+            return 1
+        return int((self._probes * GOLDEN) % 1 * self._pages()) + 1
 
     def failed(self) -> None:
         """A page could not be had."""
@@ -245,12 +256,12 @@ class Search:
             places = [len(self.order) * part // 16 for part in SPREAD] if self.surplus == 0 else []
             self._spread = [place // self.size + 1 for place in places]
             self._again = [position // self.size + 1 for position in ends]
-            self._measured.clear()
             self._asked, self._gap = set(), None
+        self._measured.clear()
 
     def _measure(self, span: Span) -> None:
         self._disorder = 0
-        if self._active:
+        if self._active or span.shift or not self._measured.even(self.surplus):
             self._measured.add(span)
 
     def _disordered(self) -> None:
