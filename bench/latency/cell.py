@@ -133,7 +133,7 @@ async def _watch(world: World, watched: List, events: int, path: Path) -> None:
     service = build(config, clock=clock, journal=Journal(world), source=source)
     running = asyncio.ensure_future(service.run(asyncio.Event()))
     sweep = -(-len(world.list) // PAGE) * (SECOND + TRIP) / 10
-    await asyncio.wait((running,), timeout=1.05 * sweep + pauses.sweep_every + 5.0)  # its order is known
+    await asyncio.wait((running,), timeout=1.15 * sweep + pauses.sweep_every + 5.0)  # its order is known
     if running.done():
         running.result()
     gc.collect()

@@ -99,8 +99,8 @@ class Search:
             self.size = size
             self._again, self._spread, self._asked = [], [], set()  # pages by their number
         if total != self._total:
-            self._total = total
-            self._moved()
+            more, self._total = total > self._total, total
+            self._moved(more=more)
         at = (number - 1) * size
         if not rows or at + len(rows) > total + size:
             return []
@@ -172,9 +172,7 @@ class Search:
         self._active, self.outcome = True, None
         self.calls = self._found = self._restarts = self._disorder = 0
         self._limit = 3 * self._depth()
-        pages = self._pages()
-        edges = zip(self._edges, (1, pages), strict=True)
-        self._again = [page for wanted, page in edges if wanted] if self.surplus > 0 else []
+        self._again = self._at_the_edges() if self.surplus > 0 else []
 
     def next(self) -> int | None:
         """The page to ask for next; None when the search is over."""
@@ -234,6 +232,10 @@ class Search:
             gaps = self._measured.gaps(len(self.order), self.surplus)
         return None
 
+    def _at_the_edges(self) -> list[int]:
+        """Pages at which something may have been inserted, as it was the last time."""
+        return [page for wanted, page in zip(self._edges, (1, self._pages()), strict=True) if wanted]
+
     def _depth(self) -> int:
         """Calls that one change takes."""
         return self._pages().bit_length() + 2
@@ -247,15 +249,16 @@ class Search:
         self._measured.clear()
         self._again, self._spread, self._asked, self._gap = [], [], set(), None
 
-    def _moved(self) -> None:
-        """TotalCount is another than before: what was measured may be shifted since. The ends of the gap that is being
-        searched are measured again; where they still hold, what lies between is as narrow as before."""
+    def _moved(self, *, more: bool) -> None:
+        """TotalCount is another than before, `more` or less: what was measured may be shifted since. The ends of the
+        gap that is searched are measured again; where they still hold, what lies between is as narrow as before."""
         if self._active:
             ends = [] if self._gap is None else [self._gap[0].end - 1 + self._gap[0].shift, sum(self._gap[1][::2])]
             # Where it is what it was: what was searched for may be there still, and something else that cancels it.
             places = [len(self.order) * part // 16 for part in SPREAD] if self.surplus == 0 else []
             self._spread = [place // self.size + 1 for place in places]
-            self._again = [position // self.size + 1 for position in ends]
+            self._again = self._at_the_edges() if more else []
+            self._again += [position // self.size + 1 for position in ends]
             self._asked, self._gap = set(), None
         self._measured.clear()
 
