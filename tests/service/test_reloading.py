@@ -205,3 +205,27 @@ async def test_thresholds_credentials_and_resource_group_change_and_the_history_
         assert not world.told("certificate.deleted")
         assert len(world.told("certificate.new")) == 2
         assert len(world.told("account.baselined")) == 1
+
+
+@together
+async def test_a_key_of_another_user_is_refused_and_one_of_whom_sts_says_nothing(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False) as world:
+        here = account(tmp_path, world.simulator, sts_endpoint=world.simulator.url)
+        await world.start(world.config.model_copy(update={"accounts": (here,)}))
+        given: list[Config | ConfigError] = [world.config]
+        made, _ = beside(world, given)
+        assert world.service is not None
+        secret = "anotherSecret000000000000000001"
+        world.simulator.users["LTAIanother000000001"] = User(secret, "1000000000000099")
+        world.secrets.add(secret)
+        (tmp_path / "another").write_text(secret)
+        keys = Credentials(access_key_id="LTAIanother000000001", access_key_secret_file=str(tmp_path / "another"))
+        for sts, reason in (("away", "STS has not said whose"), ("there", f"is the history of UID {DEFAULT_USER.uid}")):
+            world.simulator.denied = {"GetCallerIdentity"} if sts == "away" else set()
+            given.append(world.config.model_copy(update={"accounts": (here.model_copy(update={"credentials": keys}),)}))
+            made.asked.set()
+            refused = await world.says("config.refused")
+            assert reason in str(refused.__dict__["reason"])
+        await world.sweeps(2)
+        listed = {call["user"] for call in world.calls() if call["action"] != "GetCallerIdentity"}
+        assert listed == {DEFAULT_USER.uid}
