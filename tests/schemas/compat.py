@@ -18,8 +18,8 @@ from typing import Any
 import jsoncompat
 
 from tests.schemas.differences import differences
-from tests.schemas.share import SCHEMAS
-from tests.schemas.surface import document, lost
+from tests.schemas.reading import SCHEMAS, document, schema_of, told
+from tests.schemas.surface import lost
 
 COMMON = "common.json"
 """No message: its definitions are copied into every file that uses them."""
@@ -37,7 +37,7 @@ def broken(old: Path, new: Path) -> list[str]:
         if not (new / path.name).is_file():
             found.append(f"{name}: the message is gone, and its readers still read it")
             continue
-        found += [f"{name}: {one}" for one in judged(_read(path), _read(new / path.name))]
+        found += [f"{name}: {one}" for one in judged(schema_of(path), schema_of(new / path.name))]
     return found + lost(document(old), document(new))
 
 
@@ -77,11 +77,6 @@ def _merged(value: Any, known: dict[str, Any]) -> Any:
     return {key: _merged(item, known) for key, item in value.items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return schema
-
-
 def freeze(version: str, schemas: Path = SCHEMAS) -> Path:
     """Copy the present messages and topics as a released version. FileExistsError: what is released never changes."""
     target = schemas / "released" / version
@@ -113,4 +108,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

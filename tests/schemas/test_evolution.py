@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.schemas.compat import COMMON, broken, freeze, judged
-from tests.schemas.share import SCHEMAS
-from tests.schemas.surface import document, lost
+from tests.schemas.reading import SCHEMAS, document
+from tests.schemas.surface import lost
 from tests.schemas.test_files import ALL, MESSAGES
 
 Change = Callable[[dict[str, Any]], object]
