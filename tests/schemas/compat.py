@@ -31,14 +31,17 @@ ADVICE = (
 
 def broken(old: Path, new: Path) -> list[str]:
     """What the schemas in the folder `new` break of those in `old`: a sentence each."""
-    found: list[str] = []
+    found: dict[str, list[str]] = {}
     for path in sorted(old.glob("*.json")):
         name = path.stem
         if not (new / path.name).is_file():
-            found.append(f"{name}: the message is gone, and its readers still read it")
-            continue
-        found += [f"{name}: {one}" for one in judged(schema_of(path), schema_of(new / path.name))]
-    return found + lost(document(old), document(new))
+            said = ["the message is gone, and its readers still read it"]
+        else:
+            said = judged(schema_of(path), schema_of(new / path.name))
+        for one in said:
+            # A definition that many messages share is told once.
+            found.setdefault(one, []).append(name)
+    return [f"{', '.join(names)}: {one}" for one, names in found.items()] + lost(document(old), document(new))
 
 
 def judged(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
