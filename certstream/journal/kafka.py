@@ -149,7 +149,8 @@ class KafkaJournal:
         if missing:
             raise Fatal(
                 f"{where} has no topics {', '.join(missing)} (or does not let us see them):"
-                " create them with `certstream topics apply`"
+                " create them with `certstream topics apply`, or let an administrator create them: "
+                "`certstream topics plan --format commands` prints Kafka's own commands"
             )
         found = {name: counts[name] for name in names}
         if len(set(found.values())) > 1:
