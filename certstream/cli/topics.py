@@ -140,7 +140,7 @@ def _print_commands(config: Config, differences: Sequence[Difference]) -> None:
         bootstrap=",".join(config.brokers),
         prefix=config.topic_prefix,
         replicas=config.kafka.replicas,
-        secured=config.kafka.security_protocol != "PLAINTEXT",
+        protocol=config.kafka.security_protocol,
     ):
         print(line)
 

@@ -233,7 +233,9 @@ async def test_who_may_not_create_topics_is_given_commands_that_an_administrator
     assert refused.returncode == 3
     assert "not allowed to create" in refused.stderr
     assert "an administrator can do it with" in refused.stderr
-    lines = refused.stdout.splitlines()
+    login, *lines = refused.stdout.splitlines()
+    assert login.startswith("# admin.properties: a file that the administrator writes")
+    assert "security.protocol=SASL_SSL" in login
     assert len(lines) == len(topics())
     assert all(f"--bootstrap-server {guarded.bootstrap} --command-config admin.properties" in line for line in lines)
     guarded.tool(lines[0].replace(guarded.bootstrap, guarded.plain).replace("--command-config admin.properties", ""))
@@ -243,7 +245,7 @@ async def test_who_may_not_create_topics_is_given_commands_that_an_administrator
     await apply(plain, topics(), prefix=prefix)
     await alter(plain, f"{prefix}inventory", {"cleanup.policy": "compact,delete"})
     drifted = await until(plain, prefix, 4)
-    lines = commands(drifted, topics(), bootstrap=guarded.plain, prefix=prefix, replicas=None, secured=False)
+    lines = commands(drifted, topics(), bootstrap=guarded.plain, prefix=prefix, replicas=None, protocol="PLAINTEXT")
     assert len(lines) == 1
     guarded.tool(lines[0])
     assert await until(plain, prefix, 0) == []
@@ -256,7 +258,7 @@ def test_commands_say_what_is_left_alone_and_quote_what_a_shell_would_read() -> 
         Difference("p.pem", "partitions", None, "12", "3", False),
         Difference("p.events", "config", "cleanup.policy", "compact,delete", "delete", True),
     ]
-    told = commands(found, [strange], bootstrap="h:1", prefix="a;b.", replicas=3, secured=False)
+    told = commands(found, [strange], bootstrap="h:1", prefix="a;b.", replicas=3, protocol="PLAINTEXT")
     assert told[0].startswith("kafka-topics.sh --bootstrap-server h:1 --create --if-not-exists --topic 'a;b.events' ")
     assert "--partitions 12 --replication-factor 3 --config cleanup.policy=compact,delete" in told[0]
     assert told[1].startswith("# p.pem has 3 partitions, wanted 12; left alone")
