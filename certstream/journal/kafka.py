@@ -139,8 +139,8 @@ class KafkaJournal:
         elif policy != "compact":
             raise Fatal(
                 f"Kafka at {self._config.bootstrap}: the topic {name} has cleanup.policy={policy}, so certstream's "
-                "memory would be deleted when it is old; it must be compact: `certstream topics apply` sets it, or says "
-                "why it does not"
+                "memory would be deleted when it is old; it must be compact: `certstream topics apply` sets it, or "
+                "says why it does not"
             )
 
     def _checked(self, counts: Mapping[str, int]) -> int:

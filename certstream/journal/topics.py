@@ -243,7 +243,7 @@ def _differences(
 
 def missing(name: str, topic: Wanted, replicas: int | None) -> Difference:
     """That a topic, `name` with the prefix, is not there; `wanted` is all that it will be."""
-    copies = f"{replicas} replicas" if replicas else "the broker's default of replicas"
+    copies = f"{replicas} replica{'s' * (replicas != 1)}" if replicas else "the broker's default of replicas"
     settings = (f"{key}={value}" for key, value in topic.config.items())
     return Difference(
         name, "missing", None, ", ".join((f"{topic.partitions} partitions", copies, *settings)), None, True
