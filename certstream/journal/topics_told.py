@@ -8,6 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from certstream.journal.topics import Difference, Wanted
 
+_LOGIN = (
+    "# admin.properties: a file that the administrator writes, with how Kafka's tools log in: "
+    "security.protocol={protocol}, and as the cluster wants it sasl.mechanism=…, sasl.jaas.config=…, "
+    "ssl.truststore.location=…"
+)
+
 
 def commands(
     differences: Iterable[Difference],
@@ -16,12 +22,13 @@ def commands(
     bootstrap: str,
     prefix: str,
     replicas: int | None,
-    secured: bool,
+    protocol: str,
 ) -> list[str]:
     """Kafka's commands that mend what `topics apply` would; what it leaves alone stands there as a comment.
 
-    `secured`: the listener wants a login, which the administrator's file `admin.properties` gives.
+    `protocol`: where it is not PLAINTEXT, a file of the administrator, `admin.properties`, says how to log in.
     """
+    secured = protocol != "PLAINTEXT"
     wanted = {prefix + topic.name: topic for topic in topics}
     reach = ["--bootstrap-server", bootstrap, *(["--command-config", "admin.properties"] if secured else [])]
     lines: list[str] = []
@@ -36,6 +43,8 @@ def commands(
     for name, config in settings.items():
         alter = ["--alter", "--entity-type", "topics", "--entity-name", name, "--add-config", _list(config)]
         lines.append(shlex.join(["kafka-configs.sh", *reach, *alter]))
+    if secured and not all(line.startswith("#") for line in lines):
+        lines.insert(0, _LOGIN.format(protocol=protocol))
     return lines
 
 
