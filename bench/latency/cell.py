@@ -179,8 +179,8 @@ def _naive(kind: str, order: Order, sweep: float, certificates: int, dice: Rando
     """A poller that sweeps forward without a pause, and tells what is missing at a sweep's end: the change happens at a
     random moment of a sweep, at a random place of the list, but news at the top where the newest is first.
 
-    In an unsteady order each sweep leaves out a share of the list, which it would tell as deleted every time. So it tells
-    what so many sweeps have left out that chance alone leaves less than one certificate.
+    In an unsteady order each sweep leaves out a share of the list, which would be told as deleted every time. So it
+    tells what so many sweeps have left out that chance alone leaves less than one certificate.
     """
     moment = dice.random() * sweep
     place = 0.0 if kind == "new" and order != "by identifier" else dice.random() * sweep
