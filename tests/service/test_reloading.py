@@ -22,11 +22,13 @@ from tests.service.world import World, account, living
 _numbers = itertools.count(1)
 
 
-def beside(world: World, given: list[Config | ConfigError]) -> tuple[reloading.Reloading, asyncio.Task[None]]:
-    """The reader of a configuration, `given[-1]`, beside the service that runs."""
+def beside(
+    world: World, given: list[Config | ConfigError], *, once: bool = False
+) -> tuple[reloading.Reloading, asyncio.Task[None]]:
+    """The reader of a configuration, `given[-1]`, beside the service that runs; `once`: each of them is read once."""
 
     def read() -> Config:
-        newest = given[-1]
+        newest = given.pop() if once else given[-1]
         if isinstance(newest, ConfigError):
             raise newest
         return newest
@@ -78,6 +80,26 @@ async def test_accounts_come_change_and_go_and_the_other_has_one_baseline(tmp_pa
         await world.event("certificate.new", issued)
         assert len(world.told("account.baselined", "prod")) == 1
         assert world.service.status()["configuration"]["reasons"] == ["certstream.toml: not TOML"]
+
+
+@together
+async def test_a_file_that_is_half_written_changes_nothing_and_is_told(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False, uid="1") as world:
+        other = account(tmp_path, world.simulator, "other", budget="prod", uid="1")
+        whole = world.config.model_copy(update={"accounts": (*world.config.accounts, other)})
+        await world.start(whole)
+        none = Config(journal=world.config.journal, lock_dir=world.config.lock_dir)
+        cases = {"is being written": (world.config, whole), "names no accounts": (none, none)}
+        for reason, (first, second) in cases.items():
+            given: list[Config | ConfigError] = [second, first]
+            made, task = beside(world, given, once=True)
+            made.asked.set()
+            refused = await world.says("config.refused")
+            assert reason in str(refused.__dict__["reason"])
+            task.cancel()
+        assert world.service is not None
+        assert list(world.service.status()["accounts"]) == ["prod", "other"]
+        assert not world.said("account.removed")
 
 
 @together
