@@ -11,7 +11,7 @@ from typing import Any
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}"
     "table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.3rem 1rem .3rem 0;"
-    "border-bottom:1px solid #d5dae1;overflow-wrap:anywhere}.good{color:#116329}.bad{color:#a40e26}"
+    "border-bottom:1px solid #d5dae1}td:last-child{overflow-wrap:anywhere}.good{color:#116329}.bad{color:#a40e26}"
 )
 POLICY = (
     f"default-src 'none'; style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'; img-src data:; "
@@ -52,7 +52,7 @@ def _shown(status: Mapping[str, Any]) -> Iterator[str]:
         yield "</table>\n"
     rest = {name: part for name, part in status.items() if isinstance(part, Mapping) and "state" in part}
     if rest:
-        yield "<h2>The rest</h2>\n<table>\n"
+        yield "<h2>What they need</h2>\n<table>\n"
         for name, part in sorted(rest.items()):
             reason = part.get("reason") or "; ".join(part.get("reasons") or ())
             yield f"<tr>{''.join(map(_cell, (name, part['state'], reason)))}</tr>\n"
