@@ -2,7 +2,7 @@
 
 `schemas/` is compared with every folder of `schemas/released/`: each JSON Schema by `tests.schemas.differences` and by
 `jsoncompat` (as a writer's schema: whatever the newer allows, the older allows), the topics by
-`tests.schemas.surface`. `freeze VERSION` copies `schemas/` as a released version, once and for ever.
+`tests.schemas.surface`. `--freeze VERSION` copies `schemas/` as a released version, once and for ever.
 """
 
 from __future__ import annotations

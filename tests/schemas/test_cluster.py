@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import re
 import secrets
 import subprocess
 import sys
@@ -317,8 +318,13 @@ def test_terraform_has_every_topic_with_all_of_its_settings(tmp_path: Path) -> N
         assert f'name               = "x.{topic.name}"' in block
         assert f"partitions         = {topic.partitions}" in block
         for key, value in topic.config.items():
-            assert f'"{key}" = "{value}"' in block
+            assert re.search(rf'^    "{re.escape(key)}" += "{re.escape(value)}"$', block, re.M)
     assert done.stdout.count("{") == done.stdout.count("}")
+    assert 'description = "Copies of each topic' in done.stdout
+    for together in re.findall(r"(?:^ +\S+ += [^{\n]+\n)+", done.stdout, re.M):
+        assert len({line.index(" = ") for line in together.splitlines()}) == 1, (
+            f"terraform fmt would align:\n{together}"
+        )
 
 
 async def test_a_service_tells_drift_at_its_start_and_as_a_metric(
