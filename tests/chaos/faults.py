@@ -13,7 +13,7 @@ from typing import Protocol
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from tests.chaos.instances import Instances
-from tests.chaos.plan import OFF, Fault
+from tests.chaos.plan import Fault, off
 from tests.real.cluster import IDS, Cluster, Right, proxy
 
 FOR_EVER = 0
@@ -143,9 +143,7 @@ class HostClock:
 
     def happen(self, fault: Fault) -> None:
         """Ahead or behind for a while."""
-        least, most = OFF[fault.kind]
-        way = 1 if fault.pick >= 0.5 else -1
-        self._set(way * (least + abs(2 * fault.pick - 1) * (most - least)))
+        self._set(off(fault))
         time.sleep(fault.length)
         self._set(0.0)
 

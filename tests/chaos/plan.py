@@ -24,11 +24,23 @@ BROKERS = {
     "message size lowered": 1,
 }
 DISK = {"disk full": 1}
-CLOCK = {"clock off by 5 min": 6, "clock off by 10 min": 5, "clock off by 2 h": 1}
-"""At most. By a clock that is off by more than 5 minutes no threshold is told; a call that is signed by one that is off
-by more than 15 is refused, and nothing is asked for a minute: a round that is mostly that would prove little."""
-OFF = {"clock off by 5 min": (0.0, 300.0), "clock off by 10 min": (300.0, 600.0), "clock off by 2 h": (600.0, 7200.0)}
-"""Seconds, either way."""
+CLOCK = {
+    "clock ahead, to 5 min": 3,
+    "clock behind, to 5 min": 3,
+    "clock ahead, to 10 min": 3,
+    "clock behind, to 10 min": 2,
+    "clock off, to 2 h": 1,
+}
+"""By a clock that is off by more than 5 minutes no threshold is told; a call that is signed by one that is off by more
+than 15 is refused, and nothing is asked for a minute: a round that is mostly that would prove little."""
+OFF = {
+    "clock ahead, to 5 min": ((0.0, 300.0),),
+    "clock behind, to 5 min": ((-300.0, 0.0),),
+    "clock ahead, to 10 min": ((300.0, 600.0),),
+    "clock behind, to 10 min": ((-600.0, -300.0),),
+    "clock off, to 2 h": ((-7200.0, -600.0), (600.0, 7200.0)),
+}
+"""Seconds; of several ranges, one."""
 LONGEST = {
     "pause": 15.0,
     "zombie": 14.0,
@@ -49,6 +61,14 @@ class Fault(NamedTuple):
     kind: str
     length: float
     pick: float
+
+
+def off(fault: Fault) -> float:
+    """By how many seconds the clock is ahead."""
+    ranges = OFF[fault.kind]
+    which, place = divmod(fault.pick * len(ranges), 1)
+    least, most = ranges[int(which)]
+    return least + place * (most - least)
 
 
 class Plan(NamedTuple):

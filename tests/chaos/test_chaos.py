@@ -37,7 +37,7 @@ def test_what_is_not_possible_here_is_not_drawn() -> None:
 def test_a_clock_is_mostly_off_by_what_calls_survive() -> None:
     kinds = Counter(fault.kind for fault in draw("7", "clock", 3000.0).ground)
     assert kinds.keys() == CLOCK.keys()
-    assert kinds["clock off by 2 h"] * 5 < kinds.total()
+    assert kinds["clock off, to 2 h"] * 5 < kinds.total()
 
 
 def test_a_disk_is_no_broker() -> None:
