@@ -37,9 +37,9 @@ def register(app: typer.Typer) -> None:
 def check(config: ConfigFile = None) -> None:
     """Try everything that [cyan]run[/cyan] needs, a line each: ✓, or ✗ and what to do. It publishes nothing.
 
-    Configuration, topics, journal (with a real transaction, and the fence against a second writer), and for each
-    account credentials, whose they are, permission, endpoint and clock. A call that fails in a way that may pass is
-    made three times, within the account's slots. Where a service runs beside it, that one is asked instead.
+    Configuration, schemas, topics, journal (with a real transaction, and the fence against a second writer), and for
+    each account credentials, whose they are, permission, endpoint and clock. A call that fails in a way that may pass
+    is made three times, within the account's slots. Where a service runs beside it, that one is asked instead.
 
     Exit code 1 where a line is ✗, 2 where it is the configuration's.
     """
@@ -75,6 +75,7 @@ async def lines(config: Config) -> AsyncIterator[CheckLine]:
     from certstream.app import build_limiters, build_locks
 
     service = await running_service(config)
+    yield await tried("schemas", trials.schemas())
     if config.brokers:
         yield await tried("topics", trials.topics(config))
         yield await tried("journal", trials.kafka(config))
