@@ -76,7 +76,7 @@ class Certstream:
 
     def learned(self) -> None:
         draft = Draft(self.ledger, now=CLOCKS.wall_ms(), fires=True)
-        swept(draft, began_at=draft.now)
+        swept(draft, through=draft.now)
         draft.absorbed()
         self._now += 2 * RECENT
         self.ledger.forget_facts(self._now - RECENT)

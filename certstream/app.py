@@ -31,6 +31,7 @@ from certstream.service.supervisor import Supervisor
 from certstream.source.cas import CasSource
 from certstream.source.claim import Claim, both
 from certstream.source.credentials import Credentials, find
+from certstream.source.endpoint import trust
 from certstream.source.locks import Locks, default_folder
 
 
@@ -83,7 +84,7 @@ def build_locks(config: Config, clock: Clock) -> Locks:
 
 
 def build_limiters(config: Config, clock: Clock) -> dict[str, Limiter]:
-    """By budget; none where the configuration names no limiter. Raises Fatal for a password that cannot be read."""
+    """By budget; none where the configuration names no limiter. Raises Fatal for a file that cannot be used."""
     limiters: dict[str, Limiter] = {}
     for account in config.accounts:
         add_limiter(limiters, config, account, clock)
@@ -91,7 +92,7 @@ def build_limiters(config: Config, clock: Clock) -> dict[str, Limiter]:
 
 
 def add_limiter(limiters: dict[str, Limiter], config: Config, account: Account, clock: Clock) -> Limiter | None:
-    """The one of an account's budget, made if it is not there yet. Raises Fatal for a password that cannot be read."""
+    """The one of an account's budget, made if it is not there yet. Raises Fatal for a file that cannot be used."""
     if config.limiter and account.budget not in limiters:
         from certstream.limiter.redis import RedisSlots  # half of those who start need no Redis
 
@@ -101,7 +102,11 @@ def add_limiter(limiters: dict[str, Limiter], config: Config, account: Account, 
                 password = Path(config.limiter_password_file).read_text("utf-8").strip()
             except (OSError, UnicodeError) as error:
                 raise Fatal(f"limiter_password_file: {config.limiter_password_file} cannot be read: {error}") from None
-        limiters[account.budget] = RedisSlots(config.limiter, account.qps, password=password, clock=clock.boot)
+        ca_file = config.limiter_ca_file
+        context = trust(ca_file, key="limiter_ca_file") if ca_file else None
+        limiters[account.budget] = RedisSlots(
+            config.limiter, account.qps, password=password, context=context, clock=clock.boot
+        )
     return limiters.get(account.budget)
 
 

@@ -148,6 +148,8 @@ BAD = [
     ),
     ("limiter = 'http://u:hu/sh@h'", f"limiter: 'http://…@h' is not allowed; {REDIS}"),
     ("limiter_password_file = 'certstream.toml'", "limiter_password_file: it needs limiter"),
+    ("limiter = 'redis://h'\nlimiter_ca_file = '/dev/null'", "limiter_ca_file: it needs a limiter that is rediss://"),
+    ("limiter = 'rediss://h'\nlimiter_ca_file = 'no.pem'", "limiter_ca_file: '"),
     ("limiter_password = 'hush'", "name that: limiter_password_file"),
     (f"{ACCOUNT}qps = 0", "accounts[0].qps: 0 is not allowed; 1 to 10"),
     (f"{ACCOUNT}qps = true", "accounts[0].qps: true is not allowed; 1 to 10"),

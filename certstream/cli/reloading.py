@@ -19,7 +19,8 @@ log = logging.getLogger("certstream")
 
 SETTLED = 0.5
 """Seconds between two readings that must be the same: a file may still be being written."""
-_FIXED = ("journal", "topic_prefix", "lock_dir", "limiter", "limiter_password_file", "registry", "http", "kafka")
+_LIMITER = ("limiter", "limiter_password_file", "limiter_ca_file")
+_FIXED = ("journal", "topic_prefix", "lock_dir", *_LIMITER, "registry", "http", "kafka")
 """Keys that need a restart."""
 _PACE = ("page_size", "sweep_every", "probe_every", "revocations", "qps", "staleness", "uid")
 """Keys of an account that leave its source as it is."""
@@ -107,4 +108,4 @@ class Reloading:
 
     def _fixed(self, new: Config) -> Config:
         """The new configuration with the limiter that is in force."""
-        return new.model_copy(update={key: getattr(self._config, key) for key in ("limiter", "limiter_password_file")})
+        return new.model_copy(update={key: getattr(self._config, key) for key in _LIMITER})

@@ -210,6 +210,9 @@ class Config(Section):
         "", LIMITER_ALLOWED, "the Redis through which several hosts share users' calls; empty: this process alone"
     )
     limiter_password_file: str = setting("", "a path; only with limiter", "the file that holds the password of Redis")
+    limiter_ca_file: str = setting(
+        "", "a path; only with rediss://", "certificates (PEM) that are trusted instead of the system's"
+    )
     http: Http = Field(Http())
     accounts: tuple[Account, ...] = Field((Account(),))
     kafka: Kafka = Field(Kafka())
@@ -238,9 +241,11 @@ class Config(Section):
         return data
 
     @model_validator(mode="after")
-    def _password_of_something(self) -> Config:
+    def _files_of_the_limiter(self) -> Config:
         if self.limiter_password_file and not self.limiter:
             raise ValueError("limiter_password_file: it needs limiter")
+        if self.limiter_ca_file and not self.limiter.startswith("rediss:"):
+            raise ValueError("limiter_ca_file: it needs a limiter that is rediss://…")
         return self
 
     @model_validator(mode="after")

@@ -91,7 +91,8 @@ def _unknown(where: Where) -> str:
     section, key = field_of(where[:-1]), str(where[-1])
     known = list(section.model_fields) if isinstance(section, type) else []
     if key in _SECRETS:
-        other = ("ca_file", "cert_file", "key_file", *(["limiter_password_file"] if key != "limiter_password" else []))
+        other = ["ca_file", "cert_file", "key_file", "limiter_ca_file"]
+        other += ["limiter_password_file"] if key != "limiter_password" else []
         files = [one for one in known if one in FILES and one not in other]
         files = files or [_elsewhere(f"{key}_file") or "accounts[].credentials.access_key_secret_file"]
         return "a secret does not belong into the configuration; put it into a file and name that: " + ", ".join(files)

@@ -166,6 +166,7 @@ FILES = frozenset(
         "token_file",
         "password_file",
         "limiter_password_file",
+        "limiter_ca_file",
         "ca_file",
         "cert_file",
         "key_file",

@@ -26,15 +26,16 @@ def tick(draft: Draft, numbers: Sequence[int]) -> int:
     return told
 
 
-def swept(draft: Draft, *, began_at: int, decided: bool = True, suspicion: int | None = None) -> None:
-    """A sweep was complete; it began at `began_at` (Unix milliseconds). The first one is the baseline.
+def swept(draft: Draft, *, through: int | None, decided: bool = True, suspicion: int | None = None) -> None:
+    """A sweep was complete. The first one is the baseline.
 
-    `decided`: nothing that it nominated, or that was doubtful before, is still open. `suspicion`: since when the
-    account was suspect as the sweep began. What arose later, it has not answered: the next sweep does.
+    `through`: no change older than this is unseen, Unix milliseconds; None: nothing more than before. `decided`:
+    nothing that it nominated, or that was doubtful before, is still open. `suspicion`: since when the account was
+    suspect as the sweep began. What arose later, it has not answered: the next sweep does.
     """
     draft.head.swept = draft.now
-    if decided and draft.head.suspect is None:  # what a suspect account held back, the next sweep tells
-        draft.head.observed = began_at
+    if through is not None and decided and draft.head.suspect is None:  # what that held back, the next sweep tells
+        draft.head.observed = through
     if draft.head.suspected == suspicion:
         release(draft)
     _baselined(draft)

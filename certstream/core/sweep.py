@@ -185,6 +185,15 @@ class Sweep:
         counter now."""
         return moves != self._moves or len(set(self._totals)) > 1
 
+    def proves(self, moves: int) -> bool:
+        """Whether nothing that was there when it began can have escaped it. `moves`: the ledger's counter now.
+
+        Every answer counted the same n, and n certificates were seen, none of which came since it began: then they are
+        those that were there. Where one went and another came between two pages the counts are alike as well, and the
+        one that came is among the n: one that was there may have slipped between the pages.
+        """
+        return moves == self._moves and set(self._totals) == {self.seen.count(1)}
+
     def verdict(self, moves: int, accepted: int | None = None, *, unsteady: bool = False) -> Verdict:
         """Was everything seen? `moves`: the ledger's counter now; `accepted`: a shortfall that the sweep before, of
         the opposite direction, had as well (then it is the service's way of counting). `unsteady`: the order changed

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import ConnectionPool, SSLConnection, parse_url
 from redis.exceptions import RedisError
 
 from certstream.core.errors import Fatal, Transient
@@ -45,6 +47,14 @@ class LimiterAway(Transient):
     """Redis did not answer, refused, or answered nonsense: nobody calls until it is back."""
 
 
+class _Trusting(SSLConnection):
+    """TLS by a context of ours: what the library makes of a file of authorities trusts the system's as well."""
+
+    def __init__(self, *, context: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context.context = context
+
+
 @dataclass(frozen=True, slots=True)
 class Granted:
     """Implements the port `Permit`. `asked`: when the request for it was sent, on `clock`."""
@@ -60,7 +70,8 @@ class Granted:
 
 
 class RedisSlots:
-    """Implements the port `Limiter`. Belongs to one event loop. `clock` in seconds, running through a suspend."""
+    """Implements the port `Limiter`. Belongs to one event loop. `clock` in seconds, running through a suspend.
+    `context`: who is trusted over TLS; None: the system's authorities."""
 
     def __init__(
         self,
@@ -69,17 +80,21 @@ class RedisSlots:
         *,
         clock: Callable[[], float],
         password: str | None = None,
+        context: ssl.SSLContext | None = None,
         lease: float = LEASE,
     ) -> None:
         if not 1 <= qps <= 10:
             raise ValueError(f"qps is {qps}; the API allows 1 to 10")
-        self._redis: Redis = Redis.from_url(
-            url,
-            password=password,
-            socket_timeout=ANSWER,
-            socket_connect_timeout=ANSWER,
-            retry=None,
-        )
+        options: dict[str, Any] = {
+            "password": password,
+            "socket_timeout": ANSWER,
+            "socket_connect_timeout": ANSWER,
+            "retry": None,
+            **parse_url(url),
+        }
+        if context is not None:
+            options |= {"connection_class": _Trusting, "context": context}
+        self._redis: Redis = Redis.from_pool(ConnectionPool(**options))
         parts = urlsplit(url)
         self._place = f"{parts.hostname}:{parts.port or 6379}"
         self._script = self._redis.register_script((files(__package__) / "slots.lua").read_text("utf-8"))
@@ -209,4 +224,11 @@ class RedisSlots:
 
     def _why(self, error: Exception) -> str:
         """Only the kind of error: what the library says may quote what it was given, a password, too."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                untrusted = f"its TLS certificate is not trusted ({cause.verify_message.rstrip('.')}"
+                whom = "limiter_ca_file says whom to trust): no call until it is back"
+                return f"Redis at {self._place} is away: {untrusted}; {whom}"
+            cause = cause.__cause__ or cause.__context__
         return f"Redis at {self._place} is away ({type(error).__name__}): no call until it is back"

@@ -88,9 +88,15 @@ async def identify(entries: Sequence[Entry], *, again: bool = False) -> list[Ent
 
 async def identify_change(entries: Sequence[Entry], entry: Entry, changed: Entry) -> list[Entry]:
     """Ask whose certificates an entry's would be by what it is changed to; gives it where STS did not answer. `qps` is
-    the user's: the other entries of the budget change with it. Raises Fatal, Held."""
+    the user's: the other entries of the budget change with it. Raises Fatal, Held; Transient where STS knew the user
+    before, and does not answer now."""
     await users.begin([changed])
     unknown = await identify([changed])
+    if unknown and entry.uid is not None:
+        raise Transient(
+            "STS has not said whose the new credentials are: it stays as it was; send SIGHUP again (or write "
+            "the key uid)"
+        )
     users.claim([changed])
     budget = changed.ledger.settings.budget
     others = [one for one in entries if one is not entry]

@@ -68,6 +68,8 @@ class Poller:
         self._size = self._asked = pace.page_size
         self._forward = True
         self._shortfall: int | None = None
+        self._before: int | None = None
+        """when the last sweep began that was complete, and told all that it saw"""
         self._told = 0.0
         self.gaps = Gaps(self.ledger.name, clock)
 
@@ -224,7 +226,11 @@ class Poller:
             return
         self._nominate(())
         decided = await self._look_ups.delete(unseen) and self._confirming.quiet_since(began)
-        await self._observer.commit(partial(swept, began_at=began_at, decided=decided, suspicion=suspicion))
+        # What slips between two pages of one sweep, the sweep before or this one has shown.
+        through = began_at if sweep.proves(self.ledger.moves) else self._before
+        if decided and deletion.suspicion(self.ledger.head) is None:  # what that held back, the next sweep tells
+            self._before = began_at
+        await self._observer.commit(partial(swept, through=through, decided=decided, suspicion=suspicion))
         self._observer.released()
         self._metrics.last_complete_sweep.labels(self.ledger.name).set(self._clock.wall() / 1000)
 

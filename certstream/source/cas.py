@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from yarl import URL
 
@@ -34,6 +34,13 @@ def _wall_ms() -> int:
 
 def _nonce() -> str:
     return secrets.token_hex(16)
+
+
+class _Whose(NamedTuple):
+    """The user of a key, as STS said."""
+
+    key_id: str
+    uid: str
 
 
 class CasSource:
@@ -80,11 +87,16 @@ class CasSource:
         sts_endpoint = sts_endpoint or endpoints.sts_for(self._origin)
         self._sts_origin = endpoints.origin(sts_endpoint, insecure=insecure) if sts_endpoint else None
         self._sts_line = line(self._sts_origin) if self._sts_origin else None
+        self._whose: _Whose | None = None
+        self._asking = asyncio.Lock()
 
     async def list(self, *, page: int, size: int, identifier: str | None = None, anywhere: bool = False) -> Answer:
         """One call, one request: see the port. Raises what `core.answers.decode`, `Credentials.current`,
         `Line.post` and the guard raise; Rejected for an `identifier` that cannot be one. After StaleCredentials or
-        Denied the next call asks the source of the key again."""
+        Denied the next call asks the source of the key again.
+
+        Once STS has said whose the key is, another key is asked about before it calls. Raises Fatal for another
+        user's."""
         if identifier is not None and not (identifier and identifier.isprintable()):
             raise Rejected("an identifier that cannot be asked for")  # a hostile record, no fault of the account
         query = {"CurrentPage": str(page), "ShowSize": str(size)}
@@ -104,7 +116,10 @@ class CasSource:
     async def _page(
         self, action: str, page: int, query: dict[str, str], *, renew: tuple[type[CertstreamError], ...]
     ) -> Answer:
-        reply, key = await self._call(self._line, self._origin, action, VERSION, query, self._guard)
+        end = self._clocks.monotonic() + self._deadline
+        key = await self._key()
+        await self._same_user(key, end)
+        reply = await self._call(self._line, self._origin, action, VERSION, query, key, end, guard=self._guard)
         try:
             found = decode(
                 reply.status,
@@ -130,9 +145,33 @@ class CasSource:
     async def uid(self) -> str | None:
         """The UID behind the key, asked of STS; None where the endpoint is not Alibaba's and no `sts_endpoint` is
         set. Takes no slot. Raises as `list` does, but for the guard."""
-        if self._sts_line is None or self._sts_origin is None:
+        end = self._clocks.monotonic() + self._deadline
+        if self._sts_line is None:
             return None
-        reply, key = await self._call(self._sts_line, self._sts_origin, sts.ACTION, sts.VERSION, {}, lambda: None)
+        key = await self._key()
+        self._whose = _Whose(key.key_id, await self._uid_of(key, end))
+        return self._whose.uid
+
+    async def _same_user(self, key: Key, end: float) -> None:
+        """A key that took the place of one whose user is known must be that user's: what another's shows would be
+        told as this history. Raises Fatal for another user, and what STS raises: until it answers nobody calls."""
+        async with self._asking:
+            if self._whose is None or key.key_id == self._whose.key_id:
+                return
+            uid = await self._uid_of(key, end)
+            if uid != self._whose.uid:
+                self._credentials.refresh(key)
+                raise Fatal(
+                    f"the credentials were those of UID {self._whose.uid} and are now those of UID {uid}: nothing is "
+                    f"observed with them. Give the account a key of its own user again, and the other user's "
+                    f"certificates an account name of their own"
+                )
+            self._whose = _Whose(key.key_id, uid)
+
+    async def _uid_of(self, key: Key, end: float) -> str:
+        assert self._sts_line is not None
+        assert self._sts_origin is not None
+        reply = await self._call(self._sts_line, self._sts_origin, sts.ACTION, sts.VERSION, {}, key, end)
         try:
             return sts.account_id(reply, key.secrets)
         except StaleCredentials:
@@ -145,16 +184,26 @@ class CasSource:
         if self._sts_line is not None:
             await self._sts_line.close()
 
-    async def _call(
-        self, line: Line, origin: URL, action: str, version: str, query: dict[str, str], guard: Callable[[], None]
-    ) -> tuple[Reply, Key]:
-        end = self._clocks.monotonic() + self._deadline
+    async def _key(self) -> Key:
         try:
             async with asyncio.timeout(self._deadline):
-                key = await self._credentials.current()
+                return await self._credentials.current()
         except TimeoutError:
             where = "look at what gives them: the RAM role's or OIDC token's service, or the network on the way to it"
             raise Transient(f"credentials were not there within {self._deadline:g} s: {where}") from None
+
+    async def _call(
+        self,
+        line: Line,
+        origin: URL,
+        action: str,
+        version: str,
+        query: dict[str, str],
+        key: Key,
+        end: float,
+        *,
+        guard: Callable[[], None] = lambda: None,
+    ) -> Reply:
         try:
             signed = sign(
                 host=origin.host_port_subcomponent or "",
@@ -169,4 +218,4 @@ class CasSource:
             )
         except ValueError as error:
             raise Fatal(f"the request cannot be signed: {error}") from None
-        return await line.post(signed.query, {**signed.headers, **_UNSIGNED}, guard=guard, deadline=end), key
+        return await line.post(signed.query, {**signed.headers, **_UNSIGNED}, guard=guard, deadline=end)

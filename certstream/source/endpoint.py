@@ -35,12 +35,12 @@ def proxy_for(target: URL, proxy: str | None, *, trust_env: bool) -> URL | None:
     return _url(proxy, "proxy")
 
 
-def trust(ca_file: str | None) -> ssl.SSLContext:
-    """TLS as a client: the system's CAs, or only those in `ca_file` (PEM)."""
+def trust(ca_file: str | None, *, key: str = "ca_file") -> ssl.SSLContext:
+    """TLS as a client: the system's CAs, or only those in `ca_file` (PEM), which `key` of the configuration names."""
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # SSLError is one
-        raise Fatal(f"ca_file {ca_file}: cannot be read as PEM certificates ({error.strerror or error})") from None
+        raise Fatal(f"{key} {ca_file}: cannot be read as PEM certificates ({error.strerror or error})") from None
 
 
 def sts_for(cas: URL) -> str | None:

@@ -23,8 +23,15 @@ from tests.real.ports import free_port
 
 SHORT, LONG = 15 * 60 + 1, 3600
 """Seconds for which a token is good: the library renews it 15 minutes early."""
-PROGRAM = "import certstream.source.credentials as c; c.FRESH = 0.5; from certstream.cli.commands import main; main()"
-"""As `certstream`, but that it asks the library twice a second, not once a minute."""
+PROGRAM = """
+import certstream.service.poller, certstream.source.credentials
+certstream.service.poller.DENIED_PAUSE = certstream.source.credentials.FRESH = 0.5
+from certstream.cli.commands import main
+main()
+"""
+"""As `certstream`, but that it asks the library twice a second, not once a minute, and who is denied tries as often."""
+OTHER = "1000000000000099"
+"""Another user."""
 
 
 class Tokens:
@@ -34,6 +41,7 @@ class Tokens:
         self._simulator = simulator
         self.given: list[dict[str, str]] = []
         self.life = SHORT
+        self.uid = DEFAULT_USER.uid
         self.url = ""
 
     async def give(self, request: web.BaseRequest) -> web.Response:
@@ -46,7 +54,7 @@ class Tokens:
             "SecurityToken": secrets.token_hex(32),
             "Expiration": until,
         }
-        user = User(key["AccessKeySecret"], DEFAULT_USER.uid, key["SecurityToken"])
+        user = User(key["AccessKeySecret"], self.uid, key["SecurityToken"])
         self._simulator.users[key["AccessKeyId"]] = user
         self.given.append(key)
         return web.json_response(key)
@@ -80,32 +88,51 @@ async def until(what: str, holds: Any) -> None:
         await asyncio.sleep(0.05)
 
 
+@asynccontextmanager
+async def running(
+    folder: Path, simulator: Simulator, tokens: Tokens, *, keys: str = ""
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`certstream run` with the keys that are given. `keys`: more lines of the account."""
+    (folder / "certstream.toml").write_text(
+        f"""
+        journal = "sqlite://{folder}/journal.db"
+        lock_dir = "host"
+        [http]
+        listen = "127.0.0.1:{free_port()}"
+        [[accounts]]
+        name = "sim"
+        endpoint = "{simulator.url}"
+        sweep_every = "0s"
+        {keys}
+        """
+    )
+    environment = {name: value for name, value in PLAIN.items() if not name.startswith("ALIBABA_CLOUD")} | {
+        "ALIBABA_CLOUD_CREDENTIALS_URI": tokens.url,
+        "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true",
+        "HOME": str(folder),
+    }
+    with (folder / "run.out").open("wb") as out:
+        service = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", PROGRAM, "run", cwd=folder, env=environment, stdout=out, stderr=out
+        )
+        try:
+            yield service
+            service.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(service.wait(), 10) == OK
+        finally:
+            if service.returncode is None:
+                service.kill()
+    told = (folder / "run.out").read_text()
+    for key in tokens.given:
+        assert key["AccessKeySecret"] not in told
+        assert key["SecurityToken"] not in told
+
+
 async def test_a_token_is_renewed_before_it_expires_and_replaced_when_it_is_refused(tmp_path: Path) -> None:
     answers = tmp_path / "answers.jsonl"
     simulated = SimulatorConfig(certificates=30, users={})
     async with Simulator(simulated, answers=answers) as simulator, giving(simulator) as tokens:
-        (tmp_path / "certstream.toml").write_text(
-            f'''
-            journal = "sqlite://{tmp_path}/journal.db"
-            lock_dir = "host"
-            [http]
-            listen = "127.0.0.1:{free_port()}"
-            [[accounts]]
-            name = "sim"
-            endpoint = "{simulator.url}"
-            sweep_every = "0s"
-            '''
-        )
-        environment = {name: value for name, value in PLAIN.items() if not name.startswith("ALIBABA_CLOUD")} | {
-            "ALIBABA_CLOUD_CREDENTIALS_URI": tokens.url,
-            "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true",
-            "HOME": str(tmp_path),
-        }
-        out = (tmp_path / "run.out").open("wb")
-        service = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", PROGRAM, "run", cwd=tmp_path, env=environment, stdout=out, stderr=out
-        )
-        try:
+        async with running(tmp_path, simulator, tokens):
             await until("another token is given", lambda: len(tokens.given) > 1)
             await asyncio.sleep(0.7)  # for calls that are under way with the one before
             tokens.expire(0)
@@ -122,14 +149,25 @@ async def test_a_token_is_renewed_before_it_expires_and_replaced_when_it_is_refu
             await until("it calls again", lambda: calls(answers)[-1]["code"] is None)
             refused = [call for call in calls(answers) if call["code"] is not None]
             assert len(refused) <= 12, "those under way"
-            service.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(service.wait(), 10) == OK
-        finally:
-            if service.returncode is None:
-                service.kill()
-            out.close()
-        told = (tmp_path / "run.out").read_text()
-        assert "account.denied" not in told
-        for key in tokens.given:
-            assert key["AccessKeySecret"] not in told
-            assert key["SecurityToken"] not in told
+        assert "account.denied" not in (tmp_path / "run.out").read_text()
+
+
+async def test_a_key_that_becomes_another_users_lists_nothing_until_it_is_the_users_again(tmp_path: Path) -> None:
+    answers, out = tmp_path / "answers.jsonl", tmp_path / "run.out"
+    simulated = SimulatorConfig(certificates=30, users={})
+    async with Simulator(simulated, answers=answers) as simulator, giving(simulator) as tokens:
+
+        def listed(uid: str) -> int:
+            return sum(call["user"] == uid and call["action"] != "GetCallerIdentity" for call in calls(answers))
+
+        async with running(tmp_path, simulator, tokens, keys=f'sts_endpoint = "{simulator.url}"'):
+            await until("a second token is used", lambda: len(tokens.given) > 1 and listed(DEFAULT_USER.uid) > 5)
+            assert "account.denied" not in out.read_text()
+            tokens.uid = OTHER
+            await until("it is denied", lambda: "account.denied" in out.read_text())
+            (denied, *_) = [line for line in out.read_text().splitlines() if "account.denied" in line]
+            assert f"were those of UID {DEFAULT_USER.uid} and are now those of UID {OTHER}" in denied
+            await until("it asks again", lambda: out.read_text().count("account.denied") > 1)
+            before, tokens.uid = listed(DEFAULT_USER.uid), DEFAULT_USER.uid
+            await until("it calls again", lambda: listed(DEFAULT_USER.uid) > before + 5)
+        assert not listed(OTHER)

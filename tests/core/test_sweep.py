@@ -171,6 +171,53 @@ def test_one_row_deleted_under_a_forward_sweep_or_inserted_under_a_backward_one_
         assert mover.stayed <= world.seen(sweep)
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    count=st.integers(2, 60),
+    size=st.integers(1, 12),
+    flight=st.integers(1, 4),
+    forward=st.booleans(),
+    unknown=st.lists(st.floats(0, 1), max_size=3),
+    edits=st.lists(_edit, max_size=20),
+)
+@example(count=8, size=2, flight=1, forward=True, unknown=[0.3], edits=[None, (False, 0.0), (True, 0.99)])
+def test_what_a_sweep_proves_is_that_all_that_was_there_was_seen(
+    count: int, size: int, flight: int, forward: bool, unknown: list[float], edits: list[tuple[bool, float] | None]
+) -> None:
+    """Two edits come before each answer, so that counts are often alike."""
+    world = account(count)
+    for number, where in enumerate(unknown):
+        world.rows.insert(int(where * len(world.rows)), f"u{number}")
+    there, mover = set(world.rows), Mover(world, edits)
+    known = {world.inventory.identifier(number) for number in range(count)}
+
+    def twice() -> None:
+        mover()
+        mover()
+
+    sweep, _, _ = world.sweep(forward=forward, size=size, flight=flight, between=twice)
+    if sweep.proves(world.moves):
+        assert mover.stayed <= world.seen(sweep)
+    if not unknown and not (mover.inserted or mover.deleted):
+        assert there == known == world.seen(sweep)
+        assert sweep.proves(world.moves)
+
+
+def test_one_that_goes_and_one_that_comes_between_two_pages_prove_nothing() -> None:
+    world, calls = account(7), itertools.count()
+    world.rows.insert(4, "new")
+
+    def swap() -> None:
+        if next(calls) == 2:
+            world.rows.pop(0)
+            world.rows.append("newer")
+
+    sweep, verdict, _ = world.sweep(forward=True, size=2, between=swap)
+    assert verdict.complete
+    assert "new" not in world.seen(sweep)
+    assert not sweep.proves(world.moves)
+
+
 def test_many_rows_deleted_at_once_are_made_good_from_further_back() -> None:
     world = account(40)
 

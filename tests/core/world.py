@@ -131,7 +131,7 @@ class World:
     def swept(self, *, suspicion: int | None = None) -> list[str]:
         """A complete sweep ends; `suspicion`: the one that was there when it began."""
         return self._kinds(
-            lambda: self.commit(lambda draft: account.swept(draft, began_at=self.wall, suspicion=suspicion)), 1.0
+            lambda: self.commit(lambda draft: account.swept(draft, through=self.wall, suspicion=suspicion)), 1.0
         )
 
     def tick(self, days: float = 0.0) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 
 from certstream.app import build_limiters
 from certstream.config import Account, Config
+from certstream.core.errors import Fatal
 from certstream.limiter.redis import LimiterAway, RedisSlots
 from certstream.service.clock import Clock
 from tests.real import pki
@@ -59,12 +60,19 @@ async def encrypted(redis: RedisServer, folder: Path, *, host: str = "127.0.0.1"
 
 
 @asynccontextmanager
-async def configured(folder: Path, url: str, password: str | None) -> AsyncIterator[RedisSlots]:
+async def configured(
+    folder: Path, url: str, password: str | None, authority: Path | None = None
+) -> AsyncIterator[RedisSlots]:
     """The slots of a service with this configuration."""
     file = folder / "password"
     file.write_text(f"{password}\n")
     account = Account(name="prod")
-    config = Config(accounts=[account], limiter=url, limiter_password_file=str(file) if password else "")
+    config = Config(
+        accounts=[account],
+        limiter=url,
+        limiter_password_file=str(file) if password else "",
+        limiter_ca_file=str(authority or ""),
+    )
     slots = build_limiters(config, Clock())["prod"]
     assert isinstance(slots, RedisSlots)
     slots.user("1234")
@@ -102,28 +110,44 @@ async def test_who_may_not_pauses_and_says_why_without_the_password(
     assert not [line for line in said if PASSWORD in line or (password or "~") in line]
 
 
-async def test_over_tls_whoever_trusts_its_authority(
+UNTRUSTED = r"its TLS certificate is not trusted \(.*limiter_ca_file says whom to trust\): no call"
+
+
+async def test_over_tls_whoever_trusts_its_authority_and_no_other(
     redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    other = tmp_path / "other.pem"
+    other.write_bytes(pki.issue("127.0.0.1").ca)
     async with encrypted(redis, tmp_path) as (place, authority):
         url = f"rediss://certstream@{place}"
-        async with configured(tmp_path, url, PASSWORD) as slots:
-            with pytest.raises(LimiterAway, match="ConnectionError"):
-                await slots.try_take()
-        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-        async with configured(tmp_path, url, PASSWORD) as slots:
+        for trusted in (None, other):
+            async with configured(tmp_path, url, PASSWORD, trusted) as slots:
+                with pytest.raises(LimiterAway, match=UNTRUSTED):
+                    await slots.try_take()
+        async with configured(tmp_path, url, PASSWORD, authority) as slots:
             await slots.try_take()
             assert slots.away is None
-
-
-async def test_over_tls_only_with_the_host_that_was_meant(
-    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with encrypted(redis, tmp_path, host="127.0.0.2") as (place, authority):
-        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-        async with configured(tmp_path, f"rediss://certstream@{place}", PASSWORD) as slots:
-            with pytest.raises(LimiterAway, match="ConnectionError"):
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))  # the system's: no longer trusted beside the file
+        async with configured(tmp_path, url, PASSWORD, other) as slots:
+            with pytest.raises(LimiterAway, match=UNTRUSTED):
                 await slots.try_take()
+
+
+async def test_over_tls_only_with_the_host_that_was_meant(redis: RedisServer, tmp_path: Path) -> None:
+    async with (
+        encrypted(redis, tmp_path, host="127.0.0.2") as (place, authority),
+        configured(tmp_path, f"rediss://certstream@{place}", PASSWORD, authority) as slots,
+    ):
+        with pytest.raises(LimiterAway, match=r"IP address mismatch.*limiter_ca_file"):
+            await slots.try_take()
+
+
+def test_a_file_that_holds_no_certificate_is_refused_by_the_name_of_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate")
+    config = Config(accounts=[Account(name="prod")], limiter="rediss://h", limiter_ca_file=str(file))
+    with pytest.raises(Fatal, match=r"limiter_ca_file .*ca\.pem: cannot be read as PEM certificates"):
+        build_limiters(config, Clock())
 
 
 async def test_tls_with_a_server_that_has_none_is_away(redis: RedisServer, tmp_path: Path) -> None:

@@ -22,11 +22,13 @@ from tests.service.world import World, account, living
 _numbers = itertools.count(1)
 
 
-def beside(world: World, given: list[Config | ConfigError]) -> tuple[reloading.Reloading, asyncio.Task[None]]:
-    """The reader of a configuration, `given[-1]`, beside the service that runs."""
+def beside(
+    world: World, given: list[Config | ConfigError], *, once: bool = False
+) -> tuple[reloading.Reloading, asyncio.Task[None]]:
+    """The reader of a configuration, `given[-1]`, beside the service that runs; `once`: each of them is read once."""
 
     def read() -> Config:
-        newest = given[-1]
+        newest = given.pop() if once else given[-1]
         if isinstance(newest, ConfigError):
             raise newest
         return newest
@@ -78,6 +80,26 @@ async def test_accounts_come_change_and_go_and_the_other_has_one_baseline(tmp_pa
         await world.event("certificate.new", issued)
         assert len(world.told("account.baselined", "prod")) == 1
         assert world.service.status()["configuration"]["reasons"] == ["certstream.toml: not TOML"]
+
+
+@together
+async def test_a_file_that_is_half_written_changes_nothing_and_is_told(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False, uid="1") as world:
+        other = account(tmp_path, world.simulator, "other", budget="prod", uid="1")
+        whole = world.config.model_copy(update={"accounts": (*world.config.accounts, other)})
+        await world.start(whole)
+        none = Config(journal=world.config.journal, lock_dir=world.config.lock_dir)
+        cases = {"is being written": (world.config, whole), "names no accounts": (none, none)}
+        for reason, (first, second) in cases.items():
+            given: list[Config | ConfigError] = [second, first]
+            made, task = beside(world, given, once=True)
+            made.asked.set()
+            refused = await world.says("config.refused")
+            assert reason in str(refused.__dict__["reason"])
+            task.cancel()
+        assert world.service is not None
+        assert list(world.service.status()["accounts"]) == ["prod", "other"]
+        assert not world.said("account.removed")
 
 
 @together
@@ -205,3 +227,27 @@ async def test_thresholds_credentials_and_resource_group_change_and_the_history_
         assert not world.told("certificate.deleted")
         assert len(world.told("certificate.new")) == 2
         assert len(world.told("account.baselined")) == 1
+
+
+@together
+async def test_a_key_of_another_user_is_refused_and_one_of_whom_sts_says_nothing(tmp_path: Path) -> None:
+    async with living(tmp_path, started=False) as world:
+        here = account(tmp_path, world.simulator, sts_endpoint=world.simulator.url)
+        await world.start(world.config.model_copy(update={"accounts": (here,)}))
+        given: list[Config | ConfigError] = [world.config]
+        made, _ = beside(world, given)
+        assert world.service is not None
+        secret = "anotherSecret000000000000000001"
+        world.simulator.users["LTAIanother000000001"] = User(secret, "1000000000000099")
+        world.secrets.add(secret)
+        (tmp_path / "another").write_text(secret)
+        keys = Credentials(access_key_id="LTAIanother000000001", access_key_secret_file=str(tmp_path / "another"))
+        for sts, reason in (("away", "STS has not said whose"), ("there", f"is the history of UID {DEFAULT_USER.uid}")):
+            world.simulator.denied = {"GetCallerIdentity"} if sts == "away" else set()
+            given.append(world.config.model_copy(update={"accounts": (here.model_copy(update={"credentials": keys}),)}))
+            made.asked.set()
+            refused = await world.says("config.refused")
+            assert reason in str(refused.__dict__["reason"])
+        await world.sweeps(2)
+        listed = {call["user"] for call in world.calls() if call["action"] != "GetCallerIdentity"}
+        assert listed == {DEFAULT_USER.uid}

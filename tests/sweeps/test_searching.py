@@ -12,6 +12,7 @@ import pytest
 from certstream.config import Account
 from certstream.core.answers import Answer
 from certstream.service.budget import Budget, Urgency
+from certstream.service.lookups import LookUps
 from certstream.service.searching import UNSTEADY_ORDER
 from tests.simulation.lies import REORDERED
 from tests.simulation.loop import EPOCH
@@ -29,7 +30,12 @@ SOON = 3.0
 
 
 def world_of(
-    *, certificates: int = 400, sweep_every: float = 3000.0, faults: tuple[Fault, ...] = (), order: str = "identifier"
+    *,
+    certificates: int = 400,
+    sweep_every: float = 3000.0,
+    faults: tuple[Fault, ...] = (),
+    order: str = "identifier",
+    revocations: bool = False,
 ) -> World:
     """Forty pages, a sweep at the beginning, and then probes each second."""
     account = Account(
@@ -38,7 +44,7 @@ def world_of(
         page_size=10,
         sweep_every=sweep_every,
         probe_every=1.0,
-        revocations=False,  # what these tests count is about one list
+        revocations=revocations,  # what most of these tests count is about one list
         staleness=2.0,
     )
     return World(seed=1, certificates=certificates, order=order, account=account, faults=faults, limit=20_000.0)
@@ -98,6 +104,23 @@ def test_what_moved_is_told_in_seconds_without_a_sweep(what: str, pick: float) -
     assert len(world.sweeps) == 1
 
 
+@pytest.mark.parametrize(("inserted", "deleted"), [(0.1, 0.9), (0.8, 0.3)])
+def test_what_cancels_in_the_count_is_found_by_probes_of_the_pages_between(inserted: float, deleted: float) -> None:
+    world = world_of()
+
+    async def story() -> None:
+        await asyncio.sleep(BASELINE)
+        issue(world)
+        await asyncio.sleep(2 * SOON)  # now it is known that certificates are inserted anywhere
+        at = issue(world, "issue", inserted)
+        issue(world, "delete", deleted)
+        await asyncio.sleep(4 * SOON)
+        assert sorted(one.kind for one in told_after(world, at)) == ["deleted", "new"]
+
+    world.run(story())
+    assert len(world.sweeps) == 1
+
+
 def test_what_else_the_pages_of_a_search_show_is_told_at_once() -> None:
     world = world_of()
 
@@ -144,6 +167,60 @@ def test_a_mass_that_a_search_misses_is_left_to_the_sweep_which_suspects() -> No
         assert sum(one.identifier is not None for one in world.upstream.calls[ACCOUNT]) <= 25  # the sweep's sample
 
     world.run(story())
+
+
+def test_what_a_search_misses_is_judged_as_a_mass_before_it_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where `TotalCount`, which stops a mass as well, has come to say otherwise meanwhile; and a search suspects
+    nobody."""
+
+    async def enough(self: LookUps, total: int | None) -> bool:
+        return True
+
+    monkeypatch.setattr(LookUps, "_enough", enough)
+    world = world_of(certificates=100)
+
+    async def story() -> None:
+        await asyncio.sleep(BASELINE)
+        for _ in range(10):  # a tenth
+            issue(world, "drop", 0.5)
+            await asyncio.sleep(SOON)
+        assert [one.kind for one in told_after(world, BASELINE)] == ["deleted"] * 10
+        at = issue(world, "drop", 0.5)
+        await asyncio.sleep(SOON)
+        assert not told_after(world, at)
+        assert world.state() is None
+
+    world.run(story())
+    assert searches(world.service.metrics)["found"] >= 9  # a probe may happen upon one
+    assert len(world.sweeps) == 1
+
+
+def test_what_the_list_of_the_revoked_names_and_no_look_up_shows_is_not_told_as_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content, hidden = Upstream._content, set[str]()
+
+    def narrowed(self: Upstream, under: Any, listing: Any) -> tuple[Any, Any]:
+        return ([], 0) if under.identifier in hidden else content(self, under, listing)
+
+    monkeypatch.setattr(Upstream, "_content", narrowed)
+    world = world_of(revocations=True)
+
+    async def story() -> None:
+        await asyncio.sleep(BASELINE)
+        at = world.loop.now
+        for pick in (0.2, 0.8):
+            issue(world, "revoke", pick)
+            hidden.add(world.population.changes[-1].identifier)
+        await asyncio.sleep(10 * SOON)
+        assert {one.identifier for one in world.upstream.calls[ACCOUNT] if one.identifier is not None} >= hidden
+        assert not told_after(world, at)
+        hidden.clear()
+        await asyncio.sleep(100 * SOON)
+        assert [one.kind for one in told_after(world, at)] == ["revoked"] * 2
+
+    world.run(story())
+    assert len(world.sweeps) == 1
 
 
 def test_after_bulk_issues_a_list_that_goes_on_moving_is_searched_again() -> None:
