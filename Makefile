@@ -40,8 +40,8 @@ check: $(VENV)/dev.stamp  ## format, lint, types, import contracts; the schemas 
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@PYTHONPATH=. $(BIN)/lint-imports
-	@$(BIN)/python -m tests.schemas.asyncapi
 	@$(BIN)/python -m tests.schemas.compat
+	@$(BIN)/python -m tests.schemas.asyncapi
 	@$(BIN)/python -m tests.schemas.pages --check
 
 test: $(VENV)/dev.stamp  ## everything that must hold: checks and all tests, on a real Kafka

@@ -18,7 +18,8 @@ from bench.result import progress, progress_over
 
 SIZES = (10_000, 100_000, 1_000_000)
 RATES = (0.02, 0.1, 0.5)
-NO_PAUSE = Pauses(0.0, 5.0)
+NO_PAUSE = Pauses(0.0, 1.0)
+"""No pause between sweeps; the list of the revoked is read each second."""
 QUICK = Pauses(300.0, 1.0)
 """Of the small accounts."""
 PLAYED: tuple[List, ...] = (
@@ -67,7 +68,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--certificates", type=int, help="a list of so many instead")
     parser.add_argument("--order", choices=ORDERS, default=ORDERS[0], help="of that list")
     parser.add_argument("--rates", type=float, nargs="+", default=RATES[:2], help="changes a second in that list")
-    parser.add_argument("--probe", type=float, default=5.0, help="probe_every of that list, seconds")
+    parser.add_argument("--probe", type=float, default=1.0, help="probe_every of that list, seconds")
     parser.add_argument("--sweep", type=float, default=0.0, help="sweep_every of that list, seconds")
     parser.add_argument("--events", type=int, default=300, help="new or deleted ones of a cell")
     parser.add_argument("--keep", type=Path, help="append the cells to this file")

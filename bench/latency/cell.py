@@ -16,7 +16,7 @@ from random import Random
 
 import msgspec
 
-from bench.latency.world import TRIP, Journal, Order, Source, World
+from bench.latency.world import LEFT_OUT, TRIP, Journal, Order, Source, World
 from certstream.app import build
 from certstream.config import Account, Config
 from certstream.core.pacing import SECOND
@@ -133,7 +133,7 @@ async def _watch(world: World, watched: List, events: int, path: Path) -> None:
     service = build(config, clock=clock, journal=Journal(world), source=source)
     running = asyncio.ensure_future(service.run(asyncio.Event()))
     sweep = -(-len(world.list) // PAGE) * (SECOND + TRIP) / 10
-    await asyncio.wait((running,), timeout=1.05 * sweep + pauses.sweep_every + 5.0)  # its order is known
+    await asyncio.wait((running,), timeout=1.15 * sweep + pauses.sweep_every + 5.0)  # its order is known
     if running.done():
         running.result()
     gc.collect()
@@ -167,7 +167,7 @@ async def _change(world: World, rate: float, pauses: Pauses, events: int, path: 
     for (kind, one), at in world.changed.items():
         told = world.told.get((kind, one))
         found[kind].append(None if told is None else round(told - at, 3))
-        naive[kind].append(round(_naive(kind, world.order, sweep, dice), 3))
+        naive[kind].append(round(_naive(kind, world.order, sweep, certificates, dice), 3))
     cell = Cell(
         certificates, world.order, rate, pauses, found, naive, world.calls - before, round(world.loop.now - began, 1)
     )
@@ -175,11 +175,20 @@ async def _change(world: World, rate: float, pauses: Pauses, events: int, path: 
         file.write(msgspec.json.encode(cell) + b"\n")
 
 
-def _naive(kind: str, order: Order, sweep: float, dice: Random) -> float:
+def _naive(kind: str, order: Order, sweep: float, certificates: int, dice: Random) -> float:
     """A poller that sweeps forward without a pause, and tells what is missing at a sweep's end: the change happens at a
-    random moment of a sweep, at a random place of the list, but news at the top where the newest is first."""
+    random moment of a sweep, at a random place of the list, but news at the top where the newest is first.
+
+    In an unsteady order each sweep leaves out a share of the list, which would be told as deleted every time. So it
+    tells what so many sweeps have left out that chance alone leaves less than one certificate.
+    """
     moment = dice.random() * sweep
     place = 0.0 if kind == "new" and order != "by identifier" else dice.random() * sweep
+    late = 0
+    if order == "unsteady" and kind == "deleted":
+        late = math.ceil(math.log(certificates) / -math.log(LEFT_OUT)) - 1
+    while order == "unsteady" and kind != "deleted" and dice.random() < LEFT_OUT:
+        late += 1
     if kind == "deleted":
-        return (sweep if place > moment else 2 * sweep) - moment
-    return place - moment if place > moment else place + sweep - moment
+        return (late + (1 if place > moment else 2)) * sweep - moment
+    return place - moment + (late + (place <= moment)) * sweep

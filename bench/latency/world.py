@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from bisect import bisect_left, insort
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from hashlib import sha256
@@ -106,6 +107,8 @@ class World:
 
 UNSTEADY = 0.3
 """Of the rows of a page, how many are somebody else's, where the order is unsteady."""
+LEFT_OUT = UNSTEADY * math.exp(-UNSTEADY)
+"""The share of such a list that a sweep does not show: not in its place, and nowhere else by chance."""
 
 
 class Source:

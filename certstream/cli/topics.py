@@ -72,7 +72,7 @@ def plan(
         _line(console, "✓", f"all topics at {', '.join(settings.brokers)} are as defined")
     else:
         for one in differences:
-            _line(console, "+" if one.mendable else "!", str(one))
+            _line(console, "+" if one.mendable else "!", f"{one}: {one.wanted}" if one.what == "missing" else str(one))
         mendable = sum(one.mendable for one in differences)
         console.print(Text(f"{len(differences)} found, {mendable} of them mended by: certstream topics apply", "bold"))
     if differences:
@@ -81,6 +81,8 @@ def plan(
 
 def apply(config: ConfigFile = None) -> None:
     """Create missing topics and mend their settings. It deletes nothing, moves no data, and can be run again.
+
+    A setting that would let the broker remove what it keeps for ever until now is left alone, with the reason.
 
     Exit code 1 where a difference is left that only a person can mend. Where this user may not do it, the commands for
     an administrator are printed, and the exit code is 3.
@@ -101,7 +103,7 @@ def apply(config: ConfigFile = None) -> None:
         raise typer.Exit(FATAL) from error
     console = Console(highlight=False, emoji=False)
     for one in applied.mended:
-        _line(console, "✓", f"{one.topic} was made" if one.what == "missing" else f"mended: {one}")
+        _line(console, "✓", f"{one.topic} was made: {one.wanted}" if one.what == "missing" else f"mended: {one}")
     for one in applied.left:
         _line(console, "!", str(one))
     if applied.left:
@@ -127,7 +129,7 @@ async def _as_far_as_seen(config: Config) -> list[Difference]:
     try:
         return await differences_of(config)
     except NotAllowed:
-        return [missing(config.topic_prefix + topic.name, topic) for topic in topics()]
+        return [missing(config.topic_prefix + topic.name, topic, config.kafka.replicas) for topic in topics()]
 
 
 def _print_commands(config: Config, differences: Sequence[Difference]) -> None:
@@ -140,7 +142,7 @@ def _print_commands(config: Config, differences: Sequence[Difference]) -> None:
         bootstrap=",".join(config.brokers),
         prefix=config.topic_prefix,
         replicas=config.kafka.replicas,
-        secured=config.kafka.security_protocol != "PLAINTEXT",
+        protocol=config.kafka.security_protocol,
     ):
         print(line)
 

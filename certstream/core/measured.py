@@ -21,7 +21,7 @@ Gap = tuple[Span, Span]
 
 
 class Measured:
-    """What one search has measured. `length`: of the order; `surplus`: rows that the list has more than it."""
+    """What pages have shown since TotalCount moved. `length`: of the order; `surplus`: rows that the list has more."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -31,9 +31,15 @@ class Measured:
         self.spans = []
 
     def add(self, span: Span) -> None:
-        """In place of what was measured there before."""
-        kept = [one for one in self.spans if one.end <= span.start or one.start >= span.end]
-        self.spans = sorted([*kept, span])
+        """In place of what was measured there before; one with what adjoins it and is shifted alike."""
+        start, end, shift = span
+        kept = []
+        for one in self.spans:
+            if one.shift == shift and one.start <= end and one.end >= start:
+                start, end = min(start, one.start), max(end, one.end)
+            elif one.end <= span.start or one.start >= span.end:
+                kept.append(one)
+        self.spans = sorted([*kept, Span(start, end, shift)])
 
     def spliced(self, place: Place, grown: int) -> None:
         """The order is so much longer there: what lies behind it moves along in the order, not in the list."""
@@ -42,6 +48,10 @@ class Measured:
             for span in self.spans
             if span.start >= place.end
         ]
+
+    def even(self, surplus: int) -> bool:
+        """Whether nothing is shifted, as far as is known."""
+        return surplus == 0 and all(span.shift == 0 for span in self.spans)
 
     def gaps(self, length: int, surplus: int) -> list[Gap]:
         """Where shifts differ between two neighbours, something lies between."""

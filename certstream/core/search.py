@@ -22,6 +22,8 @@ SPREAD = (8, 4, 12, 2, 6, 10, 14, 1, 3, 5, 7, 9, 11, 13, 15)
 """Sixteenths of the list that are looked at where an insert and a delete may cancel."""
 RESTARTS = 2
 """How often one search may contradict itself."""
+GOLDEN = 0.618034
+"""Multiples of it, modulo 1, leave no part of the list unseen for long."""
 
 
 class Outcome(StrEnum):
@@ -57,6 +59,7 @@ class Search:
         self._limit = self._found = self._restarts = self._disorder = 0
         self._edges = [True, True]
         """whether the first, the last page are asked first: where certificates were inserted the last time"""
+        self._probes = 0
 
     # --- The order ----------------------------------------------------------------------------------------------
 
@@ -96,8 +99,8 @@ class Search:
             self.size = size
             self._again, self._spread, self._asked = [], [], set()  # pages by their number
         if total != self._total:
-            self._total = total
-            self._moved()
+            more, self._total = total > self._total, total
+            self._moved(more=more)
         at = (number - 1) * size
         if not rows or at + len(rows) > total + size:
             return []
@@ -160,18 +163,16 @@ class Search:
 
     @property
     def wanted(self) -> bool:
-        """Whether something says that the list has moved."""
-        return self._ready and self.surplus != 0
+        """Whether something says that the list has moved: TotalCount, or a page that is shifted although TotalCount is
+        what it was, for an insert and a delete have cancelled."""
+        return self._ready and not self._measured.even(self.surplus)
 
     def begin(self) -> None:
         """Search. Ask `next` for pages until it gives None; `outcome` then says why."""
-        self._stop(None)
-        self._active = True
+        self._active, self.outcome = True, None
         self.calls = self._found = self._restarts = self._disorder = 0
         self._limit = 3 * self._depth()
-        pages = self._pages()
-        edges = zip(self._edges, (1, pages), strict=True)
-        self._again = [page for wanted, page in edges if wanted] if self.surplus > 0 else []
+        self._again = self._at_the_edges() if self.surplus > 0 else []
 
     def next(self) -> int | None:
         """The page to ask for next; None when the search is over."""
@@ -195,6 +196,14 @@ class Search:
                 return page
             self._stop(Outcome.NOTHING)
         return None
+
+    def probe(self) -> int:
+        """The page that a probe reads: by turns the one where something was inserted the last time, and ever another of
+        the others. What cancels shows itself by its shift on every page between."""
+        self._probes += 1
+        if not self._ready or (self._edges[0] and self._probes % 2):
+            return 1
+        return int((self._probes * GOLDEN) % 1 * self._pages()) + 1
 
     def failed(self) -> None:
         """A page could not be had."""
@@ -223,6 +232,10 @@ class Search:
             gaps = self._measured.gaps(len(self.order), self.surplus)
         return None
 
+    def _at_the_edges(self) -> list[int]:
+        """Pages at which something may have been inserted, as it was the last time."""
+        return [page for wanted, page in zip(self._edges, (1, self._pages()), strict=True) if wanted]
+
     def _depth(self) -> int:
         """Calls that one change takes."""
         return self._pages().bit_length() + 2
@@ -236,21 +249,22 @@ class Search:
         self._measured.clear()
         self._again, self._spread, self._asked, self._gap = [], [], set(), None
 
-    def _moved(self) -> None:
-        """TotalCount is another than before: what was measured may be shifted since. The ends of the gap that is being
-        searched are measured again; where they still hold, what lies between is as narrow as before."""
+    def _moved(self, *, more: bool) -> None:
+        """TotalCount is another than before, `more` or less: what was measured may be shifted since. The ends of the
+        gap that is searched are measured again; where they still hold, what lies between is as narrow as before."""
         if self._active:
             ends = [] if self._gap is None else [self._gap[0].end - 1 + self._gap[0].shift, sum(self._gap[1][::2])]
             # Where it is what it was: what was searched for may be there still, and something else that cancels it.
             places = [len(self.order) * part // 16 for part in SPREAD] if self.surplus == 0 else []
             self._spread = [place // self.size + 1 for place in places]
-            self._again = [position // self.size + 1 for position in ends]
-            self._measured.clear()
+            self._again = self._at_the_edges() if more else []
+            self._again += [position // self.size + 1 for position in ends]
             self._asked, self._gap = set(), None
+        self._measured.clear()
 
     def _measure(self, span: Span) -> None:
         self._disorder = 0
-        if self._active:
+        if self._active or span.shift or not self._measured.even(self.surplus):
             self._measured.add(span)
 
     def _disordered(self) -> None:

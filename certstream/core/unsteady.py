@@ -1,7 +1,7 @@
 """A list whose order changes between calls: what its sweeps have seen together (docs/decisions/0026).
 
-Each sweep of such a list shows about two thirds of it. Per row it is counted how many sweeps ended since one, or a
-look-up, has shown it.
+Each sweep of such a list leaves out a share of it: a little over a third where every call has an order of its own. Per
+row it is counted how many sweeps ended since one, or a look-up, has shown it.
 """
 
 from __future__ import annotations
@@ -21,18 +21,25 @@ were not seen for longest are looked up sooner."""
 MORE = 4 / 3
 """Times as many as chance leaves: then a quarter of them are gone."""
 
+RANDOM = math.exp(-1)
+"""The share that a sweep leaves out where every call has an order of its own: the largest that chance explains."""
+LITTLE = 0.02
+"""The smallest that is reckoned with."""
+SHARES = 5
+"""Sweeps whose shares are averaged."""
+
 _OLDER = bytes(min(age + 1, MOST) for age in range(256))
 _UNSEEN = bytes([MOST]) + bytes(MOST)
 """Of a mark of a sweep: what is left of an age where it stands."""
 
 
-def doubtful(size: int) -> int:
-    """Sweeps that did not see a row, after which it is worth a look-up.
+def doubtful(size: int, left_out: float = RANDOM) -> int:
+    """Sweeps that did not see a row, after which it is worth a look-up, where each leaves out this share of the rows.
 
-    A sweep of n pages shows a row with a chance of 1 - (1 - 1/n)^n, more than 1 - 1/e. So after these no more rows than
-    half as many as there are pages, `size` rows on each, are unseen by chance: n * size / e^k <= n / 2.
+    So many that no more rows than half as many as there are pages, `size` rows on each, are unseen by chance:
+    n * size * left_out^k <= n / 2.
     """
-    return math.ceil(math.log(2 * size))
+    return max(math.ceil(math.log(2 * size) / -math.log(left_out)), 2)
 
 
 class Together:
@@ -42,6 +49,8 @@ class Together:
         self._ages = bytearray()
         self._began: deque[int | None] = deque(maxlen=MOST)
         """of each sweep, newest last: the suspicion that there was as it began"""
+        self._unseen_rows = deque[int](maxlen=SHARES)
+        """of each sweep, newest last; rows of what is deleted are among them"""
 
     def add(self, seen: bytearray, inventory: Inventory, suspicion: int | None) -> None:
         """A sweep ended. `suspicion`: since when the account was suspect as it began."""
@@ -51,6 +60,12 @@ class Together:
         left = int.from_bytes(ages, "big") & int.from_bytes(marks.translate(_UNSEEN), "big")
         self._ages = bytearray(left.to_bytes(rows, "big"))
         self._began.append(suspicion)
+        self._unseen_rows.append(marks.count(0))
+
+    def left_out(self, rows: int, live: int) -> float:
+        """The share of the live rows, of so many in all, that the last sweeps have left out."""
+        unseen = sum(self._unseen_rows) / max(len(self._unseen_rows), 1) - (rows - live)
+        return min(max(unseen / max(live, 1), LITTLE), RANDOM)
 
     def shown(self, number: int) -> None:
         """A look-up after the newest sweep has shown this row."""
@@ -64,11 +79,12 @@ class Together:
         there are a third more of these, or more, than chance leaves of `live` certificates; and others that the
         newest sweep did not see, up to the least.
         """
-        since = doubtful(size)
-        soonest = min(max(math.ceil(math.log(max(live, 1) / most)), 1), since)
+        left_out = self.left_out(len(inventory), live)
+        since = doubtful(size, left_out)
+        soonest = min(max(math.ceil(math.log(max(live, 1) / most) / -math.log(left_out)), 1), since)
         found = list(islice(self._unseen(inventory, since=soonest), 2 * most))
         for sweeps in range(soonest, since):
-            if sum(self._ages[number] >= sweeps for number in found) >= MORE * live * math.exp(-sweeps):
+            if sum(self._ages[number] >= sweeps for number in found) >= MORE * live * left_out**sweeps:
                 since = sweeps
                 break
         worth = [number for number in found if self._ages[number] >= since]

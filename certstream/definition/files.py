@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -16,7 +18,10 @@ import yaml
 from certstream.core.errors import Fatal
 
 ASYNCAPI = "asyncapi.yaml"
-MEND = "reinstall certstream, or restore the file from its release"
+MEND = "mend it there, or restore the file from its release: reinstall certstream"
+Place = tuple[str | int, ...]
+"""Keys and indexes, from the root of a file."""
+_BOUNDS = (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems"))
 
 
 @cache
@@ -64,21 +69,72 @@ def _bytes(name: str) -> bytes:
 def check_schemas() -> None:
     """See that every message's schema is one, once in a process. Raises Fatal that names the file and the line."""
     for name in schema_names():
-        parse_schema(_bytes(f"{name}.json"), f"{name}.json")
+        text, file = _bytes(f"{name}.json"), f"{name}.json"
+        check_examples(text, file, parse_schema(text, file))
 
 
 def parse_schema(text: bytes, name: str) -> dict[str, Any]:
     """A JSON Schema. Raises Fatal that names the file and the line of what is broken or contradicts JSON Schema."""
     value = _parse_json(text, name)
+    json.loads(text, object_pairs_hook=partial(_once, text, name))
     try:
         jsonschema_rs.meta.validate(value)
         jsonschema_rs.Draft202012Validator(value, offline=True)  # every `$ref` leads somewhere
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError) as error:
-        path = list(getattr(error, "instance_path", []))
-        where, reason = f"line {line_of(text, path)}", str(getattr(error, "message", error)).splitlines()[0]
-        place = f", {' '.join(map(str, path))}" if path else ""
-        raise Fatal(f"schemas/{name} {where}{place}: {reason[:300]}: {MEND}") from error
+        path = getattr(error, "instance_path", ()) or _leading_nowhere(value, error)
+        raise _wrong(text, name, path, str(getattr(error, "message", error))) from error
+    for path, reason in _crossed(value):
+        raise _wrong(text, name, path, reason)
     return value
+
+
+def check_examples(text: bytes, name: str, schema: dict[str, Any]) -> None:
+    """See that a schema allows its own examples: what no record could satisfy does not. Raises Fatal as above."""
+    check = jsonschema_rs.Draft202012Validator(schema, offline=True, validate_formats=True)
+    for number, example in enumerate(schema.get("examples", ()), 1):
+        for error in check.iter_errors(example):
+            at = " ".join(map(str, error.instance_path)) or "the record"
+            reason = f"this refuses {at} of the file's own example {number}: {error.message}"
+            raise _wrong(text, name, error.schema_path, reason)
+
+
+def _once(text: bytes, name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, which would silently keep the last of a key given twice."""
+    if len(found := dict(pairs)) < len(pairs):
+        parse_yaml(text, name)  # JSON is YAML; it refuses that with the line, and takes too long for every start
+    return found
+
+
+def _places(value: Any, path: Place) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Every object in a schema, with where it stands."""
+    if isinstance(value, dict):
+        yield path, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _places(item, (*path, key))
+
+
+def _crossed(schema: dict[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Bounds that leave no value between them; those of members that no example has, too."""
+    for path, part in _places(schema, ()):
+        for low, high in _BOUNDS:
+            least, most = part.get(low), part.get(high)
+            if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
+                yield (*path, low), f"{low} {least} is above {high} {most}, so that nothing is valid here"
+
+
+def _leading_nowhere(schema: dict[str, Any], error: Exception) -> Place:
+    """Where the reference stands that the error says leads nowhere; the file itself where it does not say."""
+    pointers = re.findall("'([^']+)'", str(error))
+    places = ((*path, "$ref") for path, part in _places(schema, ()) for one in pointers if one in str(part.get("$ref")))
+    return next(places, ())
+
+
+def _wrong(text: bytes, name: str, path: Sequence[str | int], reason: str) -> Fatal:
+    place = f", {' '.join(map(str, path))}" if path else ""
+    first = reason.splitlines()[0]
+    told = first if len(first) <= 300 else f"{first[:140]} … {first[-140:]}"
+    return Fatal(f"schemas/{name} line {line_of(text, path)}{place}: {told}: {MEND}")
 
 
 def _object(name: str) -> dict[str, Any]:
@@ -89,7 +145,8 @@ def _parse_json(text: bytes, name: str) -> dict[str, Any]:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise Fatal(f"schemas/{name} is not JSON ({error}): {MEND}") from error
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Fatal(f"schemas/{name} {where}: not JSON: {error.msg}: {MEND}") from error
     if not isinstance(value, dict):
         raise Fatal(f"schemas/{name} is not a JSON object: {MEND}")
     return value

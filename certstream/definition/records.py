@@ -34,7 +34,27 @@ def problems(value: bytes, name: str | None = None) -> list[Problem]:
         if kind not in _names():
             return [Problem("type", f"no schema of this version for {kind!r}")]
         name = _names()[kind]
-    return [Problem(_path(error.instance_path), error.message) for error in _validator(name).iter_errors(record)]
+    found = [(_path(error.instance_path), error) for error in _validator(name).iter_errors(record)]
+    # Of a value of the wrong type nothing else is worth saying.
+    mistyped = {path for path, error in found if _is_type(error)}
+    return [Problem(path, _reason(error)) for path, error in found if path not in mistyped or _is_type(error)]
+
+
+def _is_type(error: jsonschema_rs.ValidationError) -> bool:
+    return isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Type)
+
+
+def _reason(error: jsonschema_rs.ValidationError) -> str:
+    """In words, also where the library quotes the schema that must not hold: `{"pattern":"^0000"} is not allowed`."""
+    if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Not):
+        match error.kind.schema:
+            case {"pattern": pattern}:
+                return f"{orjson.dumps(error.instance).decode()} must not match {orjson.dumps(pattern).decode()}"
+            case {"const": _}:
+                return f"{orjson.dumps(error.instance).decode()} is not allowed here"
+            case {"required": [name]}:
+                return f"the member {name} is not allowed here"
+    return error.message
 
 
 @cache

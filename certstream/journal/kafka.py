@@ -139,7 +139,8 @@ class KafkaJournal:
         elif policy != "compact":
             raise Fatal(
                 f"Kafka at {self._config.bootstrap}: the topic {name} has cleanup.policy={policy}, so certstream's "
-                "memory would be deleted when it is old; it must be compact: `certstream topics apply` sets it"
+                "memory would be deleted when it is old; it must be compact: `certstream topics apply` sets it, or "
+                "says why it does not"
             )
 
     def _checked(self, counts: Mapping[str, int]) -> int:
@@ -149,7 +150,8 @@ class KafkaJournal:
         if missing:
             raise Fatal(
                 f"{where} has no topics {', '.join(missing)} (or does not let us see them):"
-                " create them with `certstream topics apply`"
+                " create them with `certstream topics apply`, or let an administrator create them: "
+                "`certstream topics plan --format commands` prints Kafka's own commands"
             )
         found = {name: counts[name] for name in names}
         if len(set(found.values())) > 1:

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 
 from certstream.core.errors import CertstreamError, Fatal
 from certstream.journal import kafka_log
+from certstream.journal.topics_mended import mending
 from certstream.ports import JournalAway
 
 _NO_ERROR, _UNKNOWN_TOPIC, _EXISTS, _NO_RIGHT_TOPIC, _NO_RIGHT_CLUSTER = 0, 3, 36, 29, 31
@@ -48,7 +49,8 @@ class Wanted(Protocol):
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Where a cluster disagrees with the definition. `topic` is with the prefix; `key` is the configuration's key
-    (what="config"). `found` is None where there is nothing. `mendable`: `apply` would mend it."""
+    (what="config"). `found` is None where there is nothing. `mendable`: `apply` would mend it. `why` it is left alone,
+    or what mending brings about."""
 
     topic: str
     what: Literal["missing", "partitions", "config", "replicas"]
@@ -56,16 +58,15 @@ class Difference:
     wanted: str
     found: str | None
     mendable: bool
+    why: str | None = None
 
     def __str__(self) -> str:
         match self.what:
             case "missing":
                 return f"{self.topic} is missing"
             case "config":
-                kept = "" if self.mendable else "; left alone, because that deletes what is older"
-                return (
-                    f"{self.topic}: {self.key} is {self.found or 'unknown to the broker'}, wanted {self.wanted}{kept}"
-                )
+                why = f"; {self.why}" if self.why else ""
+                return f"{self.topic}: {self.key} is {self.found or 'unknown to the broker'}, wanted {self.wanted}{why}"
             case "replicas":
                 return (
                     f"{self.topic}: replicas are {self.found}, wanted {self.wanted}; "
@@ -224,7 +225,7 @@ def _differences(
     for topic in topics:
         name, there = prefix + topic.name, found.get(prefix + topic.name)
         if there is None:
-            differences.append(missing(name, topic))
+            differences.append(missing(name, topic, replicas))
             continue
         if there.partitions != topic.partitions:
             counts = str(topic.partitions), str(there.partitions)
@@ -233,25 +234,20 @@ def _differences(
             held = "/".join(map(str, sorted(there.replicas)))
             differences.append(Difference(name, "replicas", None, str(replicas), held, False))
         differences += [
-            Difference(
-                name, "config", key, wanted, there.config.get(key), not _deletes(key, wanted, there.config.get(key))
-            )
+            Difference(name, "config", key, wanted, there.config.get(key), *mending(key, topic.config, there.config))
             for key, wanted in topic.config.items()
             if not _same(wanted, there.config.get(key))
         ]
     return differences
 
 
-def missing(name: str, topic: Wanted) -> Difference:
-    """That a topic, `name` with the prefix, is not there."""
-    return Difference(name, "missing", None, f"{topic.partitions} partitions", None, True)
-
-
-def _deletes(key: str, wanted: str, found: str | None) -> bool:
-    """Would the setting delete records that are kept until now? -1 is for ever."""
-    if key not in ("retention.ms", "retention.bytes") or found is None:
-        return False
-    return int(wanted) >= 0 and (int(found) < 0 or int(found) > int(wanted))
+def missing(name: str, topic: Wanted, replicas: int | None) -> Difference:
+    """That a topic, `name` with the prefix, is not there; `wanted` is all that it will be."""
+    copies = f"{replicas} replica{'s' * (replicas != 1)}" if replicas else "the broker's default of replicas"
+    settings = (f"{key}={value}" for key, value in topic.config.items())
+    return Difference(
+        name, "missing", None, ", ".join((f"{topic.partitions} partitions", copies, *settings)), None, True
+    )
 
 
 def _same(wanted: str, found: str | None) -> bool:

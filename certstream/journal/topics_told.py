@@ -8,6 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from certstream.journal.topics import Difference, Wanted
 
+_LOGIN = (
+    "# admin.properties: a file that the administrator writes, with how Kafka's tools log in: "
+    "security.protocol={protocol}, and as the cluster wants it sasl.mechanism=…, sasl.jaas.config=…, "
+    "ssl.truststore.location=…"
+)
+
 
 def commands(
     differences: Iterable[Difference],
@@ -16,12 +22,13 @@ def commands(
     bootstrap: str,
     prefix: str,
     replicas: int | None,
-    secured: bool,
+    protocol: str,
 ) -> list[str]:
     """Kafka's commands that mend what `topics apply` would; what it leaves alone stands there as a comment.
 
-    `secured`: the listener wants a login, which the administrator's file `admin.properties` gives.
+    `protocol`: where it is not PLAINTEXT, a file of the administrator, `admin.properties`, says how to log in.
     """
+    secured = protocol != "PLAINTEXT"
     wanted = {prefix + topic.name: topic for topic in topics}
     reach = ["--bootstrap-server", bootstrap, *(["--command-config", "admin.properties"] if secured else [])]
     lines: list[str] = []
@@ -36,6 +43,8 @@ def commands(
     for name, config in settings.items():
         alter = ["--alter", "--entity-type", "topics", "--entity-name", name, "--add-config", _list(config)]
         lines.append(shlex.join(["kafka-configs.sh", *reach, *alter]))
+    if secured and not all(line.startswith("#") for line in lines):
+        lines.insert(0, _LOGIN.format(protocol=protocol))
     return lines
 
 
@@ -52,23 +61,32 @@ def _list(config: Mapping[str, str]) -> str:
 
 def terraform(topics: Sequence[Wanted], *, prefix: str, replicas: int | None) -> str:
     """All topics for the Terraform provider `Mongey/kafka`, which never shrinks what it manages to fewer partitions."""
+    description = "Copies of each topic, at most one a broker. With 3 nothing is lost with a broker; 1 is for trials."
+    variable = {"description": _quoted(description), "type": "number", "default": str(replicas or 3)}
     text = (
         'terraform {\n  required_providers {\n    kafka = {\n      source = "Mongey/kafka"\n    }\n  }\n}\n\n'
-        'variable "certstream_replicas" {\n'
-        '  description = "Copies of each topic."\n'
-        f"  type        = number\n  default     = {replicas or 3}\n}}\n"
+        f'variable "certstream_replicas" {{\n{_aligned(variable, 2)}}}\n'
     )
     for topic in topics:
-        config = "".join(f"    {_quoted(key)} = {_quoted(value)}\n" for key, value in topic.config.items())
+        settings = {
+            "name": _quoted(prefix + topic.name),
+            "partitions": str(topic.partitions),
+            "replication_factor": "var.certstream_replicas",
+        }
+        config = {_quoted(key): _quoted(value) for key, value in topic.config.items()}
         text += (
             f'\nresource "kafka_topic" "certstream_{topic.name.replace(".", "_")}" {{\n'
-            f"  name               = {_quoted(prefix + topic.name)}\n"
-            f"  partitions         = {topic.partitions}\n"
-            "  replication_factor = var.certstream_replicas\n"
-            f"  config = {{\n{config}  }}\n"
+            f"{_aligned(settings, 2)}\n"
+            f"  config = {{\n{_aligned(config, 4)}  }}\n\n"
             "  lifecycle {\n    prevent_destroy = true\n  }\n}\n"
         )
     return text
+
+
+def _aligned(values: Mapping[str, str], indent: int) -> str:
+    """As `terraform fmt` leaves neighbouring lines: their signs below each other."""
+    width = max(map(len, values))
+    return "".join(f"{' ' * indent}{key:<{width}} = {value}\n" for key, value in values.items())
 
 
 def _quoted(text: str) -> str:

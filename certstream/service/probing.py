@@ -99,13 +99,13 @@ class Probing:
         return interval(self._pace.probe_every, now - self._active)
 
     async def _unlocated(self, size: int, before: bool) -> bool:
-        """Probe: read page 1, observe it. Has `TotalCount` moved, now or `before`, and does nobody know where?"""
-        total = self._calls.total
+        """Probe: read a page, observe it. Has the list moved, now or `before`, and does nobody know where?"""
+        total, page = self._calls.total, self._searching.probe()
         try:
-            answer = await self._calls.ask(Urgency.PROBE, page=1, size=size)
+            answer = await self._calls.ask(Urgency.PROBE, page=page, size=size)
             observed = await self._observer.observe(answer)
         except Transient:
             return before
-        self._searching.saw(1, size, answer, observed)
-        moved = before or (answer.page.total is not None and answer.page.total != total)
+        self._searching.saw(page, size, answer, observed)
+        moved = before or (answer.page.total is not None and answer.page.total != total) or self._searching.wanted
         return moved and not await self._searching.located()

@@ -103,10 +103,19 @@ class Searching:
             return False
         return (self._search.wanted and not moved) or self._bulk_at < began
 
+    def probe(self) -> int:
+        """The page that a probe reads."""
+        return self._search.probe()
+
     async def located(self) -> bool:
         """When no search runs any more: whether it is known where the list moved."""
         await self._quiet.wait()
         return self._search.ready and not self._search.wanted
+
+    @property
+    def wanted(self) -> bool:
+        """Whether something says that the list has moved, and nobody knows where."""
+        return self._search.wanted
 
     async def run(self) -> None:
         """Search whenever a page says that the list has moved, for ever."""

@@ -1,4 +1,4 @@
-"""`/livez`, `/readyz`, `/metrics`, `/docs`, and what operators ask for, on aiohttp."""
+"""`/`, `/livez`, `/readyz`, `/metrics`, `/docs`, and what operators ask for, on aiohttp."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from certstream.config import is_loopback
 from certstream.core.errors import CertstreamError, Fatal
 from certstream.service.confirming import NothingToConfirm
 from certstream.service.forgetting import Unknown, Watched
-from certstream.web import docs
+from certstream.web import docs, page
 from certstream.web.words import words
 
 CONNECTIONS = 100
@@ -106,6 +106,13 @@ def _application(
     confirm: Confirm | None,
     forget: Forget | None,
 ) -> web.Application:
+    async def home(request: web.Request) -> web.StreamResponse:
+        now = status()
+        text = page.page(reasons(now), now if _may(request, token) else None, token=token is not None)
+        headers = {"Content-Security-Policy": page.POLICY, "X-Content-Type-Options": "nosniff"}
+        headers |= {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+        return web.Response(text=text, content_type="text/html", charset="utf-8", headers=headers)
+
     async def livez(_: web.Request) -> web.StreamResponse:
         return _json({"live": True})
 
@@ -144,13 +151,19 @@ def _application(
         # resolves to 127.0.0.1 (DNS rebinding), read what loopback shows.
         if token is None and not is_loopback(urlsplit(f"//{request.host}").hostname or ""):
             return _json({"error": "this address answers to localhost only"}, 403)
-        # Probes carry no token: they learn yes or no, nothing else. The documentation tells nothing of this host.
-        if request.path not in ("/livez", "/readyz") and not docs.is_docs(request.path) and not _may(request, token):
+        # Probes and browsers carry no token: they learn yes or no, nothing else. The documentation is no secret.
+        if (
+            request.path not in ("/", "/livez", "/readyz")
+            and not docs.is_docs(request.path)
+            and not _may(request, token)
+        ):
             return _json({"error": "a token is needed: Authorization: Bearer …"}, 401, {"WWW-Authenticate": "Bearer"})
         return await handler(request)
 
     application = web.Application(middlewares=[guard], client_max_size=65536)
-    application.add_routes([web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)])
+    application.add_routes(
+        [web.get("/", home), web.get("/livez", livez), web.get("/readyz", readyz), web.get("/metrics", metrics)]
+    )
     application.add_routes([web.post("/api/v1/accounts/{account}/confirm", _operators(confirmed))])
     application.add_routes([web.post("/api/v1/accounts/{account}/forget", _operators(forgotten))])
     application.add_routes(docs.routes())

@@ -35,6 +35,9 @@ func (printer) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama.Co
 }
 
 func main() {
+	if len(os.Args) < 2 {
+		log.Fatal("give the brokers: BOOTSTRAP [TOPIC [default]]")
+	}
 	config := sarama.NewConfig()
 	config.Version = sarama.V2_8_0_0
 	config.Consumer.Offsets.Initial = sarama.OffsetOldest

@@ -15,6 +15,10 @@ import org.apache.kafka.common.serialization.StringDeserializer;
 /** Follows certstream's events with the official CloudEvents SDK: Follow BOOTSTRAP [TOPIC [default]] */
 public class Follow {
     public static void main(String[] words) throws Exception {
+        if (words.length == 0) {
+            System.err.println("give the brokers: BOOTSTRAP [TOPIC [default]]");
+            System.exit(1);
+        }
         Map<String, Object> settings = new HashMap<>(Map.of(
                 "bootstrap.servers", words[0],
                 "group.id", "example-" + UUID.randomUUID(),

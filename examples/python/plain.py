@@ -7,6 +7,8 @@ import uuid
 
 from confluent_kafka import Consumer
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 settings = {
     "bootstrap.servers": sys.argv[1],
     "group.id": f"example-{uuid.uuid4()}",  # yours has a name, and keeps its place

@@ -8,6 +8,8 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_structured
 from cloudevents.core.formats.json import JSONFormat
 from confluent_kafka import Consumer
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 consumer = Consumer(
     {
         "bootstrap.servers": sys.argv[1],

@@ -8,6 +8,8 @@ from confluent_kafka import Consumer
 
 from certstream.events import CertificateRevoked, UnknownEvent, decode
 
+if len(sys.argv) < 2:
+    sys.exit(__doc__)
 consumer = Consumer(
     {
         "bootstrap.servers": sys.argv[1],

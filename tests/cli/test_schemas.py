@@ -132,6 +132,22 @@ def test_a_bad_record_is_told_by_line_path_and_reason(tmp_path: Path) -> None:
     assert "5 records, 4 of them not valid" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("member", "value", "told"),
+    [
+        ("time", None, 'time: null is not of type "string"'),
+        ("time", "0000-03-01T08:00:00.123Z", 'time: "0000-03-01T08:00:00.123Z" must not match "^0000"'),
+        ("sequence", "0" * 20, f'sequence: "{"0" * 20}" is not allowed here'),
+        ("certprevhash", "0" * 64, "the record: the member certprevhash is not allowed here"),
+    ],
+)
+def test_a_reason_is_told_once_and_in_words(member: str, value: object, told: str) -> None:
+    record = {**ALL["account.digest"]["examples"][0], member: value}
+    result = runner.invoke(app, ["schemas", "validate"], input=canonical(record))
+    assert told in [line.removeprefix("line 1: ") for line in result.stdout.splitlines()]
+    assert sum(f" {told.split(': ')[0]}: " in line for line in result.stdout.splitlines()) == 1, result.stdout
+
+
 def test_rows_of_other_topics_are_validated_by_their_name() -> None:
     row = ALL["inventory"]["examples"][0]
     good = runner.invoke(app, ["schemas", "validate", "--as", "inventory"], input=canonical(row))

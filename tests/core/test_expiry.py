@@ -73,6 +73,16 @@ def test_a_threshold_added_later_tells_only_those_that_cross_it_later() -> None:
     assert walk(world, 20) == [(10, "expiring", "30d"), (13, "expiring", "7d"), (20, "expired", None)]
 
 
+def test_a_threshold_that_was_removed_is_not_told_and_not_again_when_it_comes_back() -> None:
+    world = watching(expiring(40), texts=("30d", "14d", "7d"))
+    assert walk(world, 12) == [(10, "expiring", "30d")]
+    world.configure("7d")
+    assert walk(world, 16) == []
+    world.configure("30d", "14d", "7d")
+    assert world.tick() == []
+    assert walk(world, 13) == [(5, "expiring", "7d"), (12, "expired", None)]
+
+
 def test_a_threshold_spelled_differently_is_not_told_twice() -> None:
     world = watching(expiring(20), texts=("30d",))
     world.now += 1

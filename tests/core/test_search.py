@@ -183,12 +183,15 @@ def test_an_insert_and_a_delete_that_cancel_are_found_once_a_page_shows_one_of_t
     listed = Listed(5000, 20)
     listed.insert(0.0)
     gone = listed.delete(0.7)
-    listed.read(9)
+    listed.read(230)
     assert not listed.search.wanted
-    listed.read(1)
-    assert listed.search.wanted
-    listed.run()
-    assert listed.missing == {gone}
+    for page in (9, 1):
+        searched = deepcopy(listed)
+        searched.read(page)
+        assert searched.search.wanted
+        searched.run()
+        assert searched.missing == {gone}
+        assert searched.search.order.rows == listed.rows
 
 
 def test_an_answer_that_was_asked_for_before_a_newer_one_teaches_nothing() -> None:

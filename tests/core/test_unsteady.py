@@ -49,6 +49,16 @@ def test_no_more_than_half_as_many_rows_as_there_are_pages_are_doubtful_by_chanc
     assert mean(left) <= pages / 2
 
 
+def test_the_fewer_rows_a_sweep_leaves_out_the_fewer_sweeps_are_waited_for() -> None:
+    assert [doubtful(100, share) for share in (0.37, 0.2, 0.1, 0.02, 0.001)] == [6, 4, 3, 2, 2]
+    shuffled = Shuffled(20, 100)
+    for _ in range(5):
+        shuffled.together.add(bytearray([1] * 1900 + [0] * 100), shuffled.inventory, None)
+    assert shuffled.together.left_out(2000, 2000) == pytest.approx(0.05)
+    assert shuffled.together.left_out(2000, 1950) == pytest.approx(50 / 1950)
+    assert len(shuffled.oldest(most=200)) == 100
+
+
 def test_what_is_gone_is_looked_up_after_so_many_sweeps_at_the_latest() -> None:
     shuffled = Shuffled(20, 100)
     for _ in range(8):

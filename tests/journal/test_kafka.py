@@ -256,7 +256,7 @@ async def test_missing_topics_are_named_with_the_command_that_makes_them(place: 
     await place.journal().start()
     await admin.delete_topics([place.config.topic(EVENTS), place.config.topic(STATE)])
     await until_topic(admin, place.config.topic(STATE), there=False)
-    with pytest.raises(Fatal, match=r"events, \S+state .*certstream topics apply"):
+    with pytest.raises(Fatal, match=r"events, \S+state .*certstream topics apply.*plan --format commands"):
         await place.journal().start()
     await admin.create_topics([NewTopic(place.config.topic(name), 2, 1) for name in (EVENTS, STATE)])
     await until_topic(admin, place.config.topic(STATE), there=True)

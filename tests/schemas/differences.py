@@ -37,7 +37,7 @@ class _View:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """A sentence for each breaking change between two complete schemas; each begins with the place."""
+    """A sentence for each place with breaking changes between two complete schemas; it begins with the place."""
     found = [
         f"{key} is {new.get(key)!r}, and was {old.get(key)!r}"
         for key in ("$schema", "$id")
@@ -53,9 +53,12 @@ _Side = tuple[dict[str, Any], Sequence[Any]]
 def _compare(before: _Side, now: _Side, place: str) -> Iterator[str]:
     old, new = _view(*before), _view(*now)
     at = place or "the record"
-    yield from _values(old, new, at)
-    yield from _limits(old, new, at)
-    yield from _members(old, new, at)
+    if told := _other_type(old, new):
+        # What else was said of the value was said of its type.
+        yield f"{at}: {told}"
+        return
+    if said := [*_values(old, new), *_limits(old, new), *_members(old, new), *_contents(old, new)]:
+        yield f"{at}: {'; '.join(said)}"
     for name in sorted(old.properties.keys() & new.properties.keys()):
         inner = f"{place}.{name}" if place else name
         yield from _compare((before[0], old.properties[name]), (now[0], new.properties[name]), inner)
@@ -63,53 +66,75 @@ def _compare(before: _Side, now: _Side, place: str) -> Iterator[str]:
         yield from _compare((before[0], old.members), (now[0], new.properties[name]), f"{place}.{name}")
     if old.items and new.items:
         yield from _compare((before[0], old.items), (now[0], new.items), f"{place}[]")
-    elif old.items:
-        yield f"{at}: its items may be anything now"
     if old.members and new.members:
         yield from _compare((before[0], old.members), (now[0], new.members), f"{place}.*")
-    elif old.members and not new.closed:
-        yield f"{at}: its other members may be anything now"
 
 
-def _values(old: _View, new: _View, at: str) -> Iterator[str]:
-    if old.types is not None:
-        more = new.types - old.types if new.types is not None else None
-        if more == {"integer"} and "number" in old.types:
-            more = set()
-        if more is None:
-            yield f"{at} may be of any type now, and was {_list(old.types)}"
-        elif more:
-            yield f"{at} may be {_list(more)} now, and was {_list(old.types)}"
+def _reached(types: set[str]) -> set[str]:
+    """The types that a reader of any of these can expect: an integer is a number, too."""
+    return types | {"number"} if "integer" in types else types
+
+
+def _other_type(old: _View, new: _View) -> str | None:
+    if not old.types:
+        return None
+    if new.types is None:
+        return f"it may be of any type now, and was {_list(old.types)}"
+    if not old.types & _reached(new.types):
+        return f"its type changes from {_list(old.types)} to {_list(new.types)}"
+    return None
+
+
+def _values(old: _View, new: _View) -> Iterator[str]:
+    if old.types and new.types and (more := {one for one in new.types if not _reached({one}) & old.types}):
+        yield f"its type may be {_list(more)} now, too, and was {_list(old.types)}"
     if old.values is not None:
         if new.values is None:
-            yield f"{at} may be anything now, and was one of {_list(old.values)}"
+            yield f"it may be anything now, and was {_one_of(old.values)}"
         elif grown := [value for value in new.values if value not in old.values]:
-            yield f"{at} may be {_list(grown)} now, and was {'one of ' * (len(old.values) > 1)}{_list(old.values)}"
+            yield f"it may be {_list(grown)} now, and was {_one_of(old.values)}"
 
 
-def _limits(old: _View, new: _View, at: str) -> Iterator[str]:
+def _one_of(values: Sequence[Any]) -> str:
+    return f"{'one of ' * (len(values) > 1)}{_list(values)}"
+
+
+def _limits(old: _View, new: _View) -> Iterator[str]:
     if old.patterns != new.patterns:
-        yield f"{at}: its pattern is {_list(new.patterns) or 'gone'}, and was {_list(old.patterns) or 'none'}"
+        yield f"its pattern is {_list(new.patterns) or 'gone'}, and was {_list(old.patterns) or 'none'}"
     for lost in sorted(old.formats - new.formats):
-        yield f"{at} needs no longer be a {lost}"
+        yield f"it need no longer be a {lost}"
     for key, bound in old.bounds.items():
         there = new.bounds.get(key)
         looser = there is None or (there < bound if key in _LOWER else there > bound)
         if looser:
-            yield f"{at}: {key} is {'gone' if there is None else f'{there:g}'}, and was {bound:g}"
+            yield f"its {key} is {'gone' if there is None else _number(there)}, and was {_number(bound)}"
     if old.unevaluated != new.unevaluated:
-        yield f"{at}: its unevaluatedProperties changed; objects stay open, so that members can be added later"
+        yield "its unevaluatedProperties changed; objects stay open, so that members can be added later"
     for key, text in sorted(old.others - new.others):
-        yield f"{at}: its {key} is no longer {text}"
+        yield f"its {key} is no longer {text}"
 
 
-def _members(old: _View, new: _View, at: str) -> Iterator[str]:
-    for name in sorted(old.required - new.required):
-        yield f"{at}: the member {name} may be absent now, and readers rely on it"
-    for name in sorted(old.properties.keys() - new.properties.keys()):
-        yield f"{at}: the member {name} is no longer described (removed or renamed), and readers may use it"
+def _number(value: float) -> str:
+    """In full: 1000000, not 1e+06."""
+    return f"{int(value)}" if float(value).is_integer() else f"{value}"
+
+
+def _members(old: _View, new: _View) -> Iterator[str]:
+    removed = old.properties.keys() - new.properties.keys()
+    for name in sorted(old.required - new.required - removed):
+        yield f"the member {name} may be absent now, and readers rely on it"
+    for name in sorted(removed):
+        yield f"the member {name} is no longer described (removed or renamed), and readers may use it"
     if new.closed and not old.closed:
-        yield f"{at}: the object is closed (additionalProperties); objects stay open, so that members can be added"
+        yield "the object is closed (additionalProperties); objects stay open, so that members can be added"
+
+
+def _contents(old: _View, new: _View) -> Iterator[str]:
+    if old.items and not new.items:
+        yield "its items may be anything now"
+    if old.members and not new.members and not new.closed:
+        yield "its other members may be anything now"
 
 
 def _view(root: dict[str, Any], schemas: Sequence[Any]) -> _View:

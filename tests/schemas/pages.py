@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from tests.schemas.share import SCHEMAS, files
+from tests.schemas.reading import SCHEMAS, document, told
+from tests.schemas.share import files
 
 DOCS = SCHEMAS.parent / "docs"
 GENERATED = "<!-- made by python -m tests.schemas.pages from schemas/: edit those -->\n\n"
@@ -29,7 +28,7 @@ class Contract:
     """The AsyncAPI document and the schemas."""
 
     def __init__(self) -> None:
-        self.document: dict[str, Any] = yaml.safe_load((SCHEMAS / "asyncapi.yaml").read_text("utf-8"))
+        self.document: dict[str, Any] = document(SCHEMAS)
         self.schemas = files()
         self.channels: dict[str, Any] = self.document["channels"]
         self.messages: dict[str, Any] = self.document["components"]["messages"]
@@ -230,4 +229,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(told(main))

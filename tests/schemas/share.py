@@ -8,17 +8,18 @@ copy has gone stale.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
+from tests.schemas.reading import SCHEMAS, schema_of, told
+
 LOCAL = "#/$defs/"
 
 
 def files() -> dict[str, dict[str, Any]]:
-    """Every schema by its name, `common` among them."""
-    return {path.name.removesuffix(".json"): json.loads(path.read_text("utf-8")) for path in SCHEMAS.glob("*.json")}
+    """Every schema by its name, `common` among them. Raises Fatal for a file that is broken."""
+    return {path.name.removesuffix(".json"): schema_of(path) for path in SCHEMAS.glob("*.json")}
 
 
 def references(value: Any) -> Iterator[str]:
@@ -52,8 +53,14 @@ def text(schema: dict[str, Any]) -> str:
     return json.dumps(schema, ensure_ascii=False, indent=2) + "\n"
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Write the copies anew."""
     everything = files()
     for name, schema in everything.items():
         if name != "common":
             (SCHEMAS / f"{name}.json").write_text(text(shared(schema, everything["common"])), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(told(main))

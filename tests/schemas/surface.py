@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from tests.schemas.differences import differences
 
 PRIVATE = "state"
 """No contract: only certstream reads it. Its partitions are those of all topics nonetheless."""
 _KEPT = ("retention.ms", "retention.bytes", "delete.retention.ms")
-
-
-def document(folder: Path) -> dict[str, Any]:
-    """The AsyncAPI document in a folder of schemas."""
-    found: dict[str, Any] = yaml.safe_load((folder / "asyncapi.yaml").read_text("utf-8"))
-    return found
 
 
 def lost(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

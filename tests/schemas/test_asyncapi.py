@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from tests.schemas.share import SCHEMAS
+from tests.schemas.reading import SCHEMAS
 from tests.schemas.test_files import ALL, EVENTS, KINDS
 
 DOCUMENT: dict[str, Any] = yaml.safe_load((SCHEMAS / "asyncapi.yaml").read_text("utf-8"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import re
 import secrets
 import subprocess
 import sys
@@ -122,6 +123,16 @@ async def test_on_an_empty_cluster_the_plan_names_every_topic(connection: dict[s
     assert str(differences[0]) == f"{prefix}events is missing"
 
 
+def test_the_plan_shows_all_that_a_missing_topic_will_be(kafka: Broker, prefix: str, tmp_path: Path) -> None:
+    config = tmp_path / "certstream.toml"
+    config.write_text(f'journal = "kafka://{kafka.bootstrap}"\ntopic_prefix = "{prefix}"\n[kafka]\nreplicas = 1\n')
+    done = certstream("topics", "plan", "--config", str(config))
+    assert done.returncode == 1
+    for topic, line in zip(topics(), done.stdout.splitlines()[:-1], strict=True):
+        settings = ", ".join(f"{key}={value}" for key, value in topic.config.items())
+        assert line == f"+ {prefix}{topic.name} is missing: {topic.partitions} partitions, 1 replica, {settings}"
+
+
 async def test_apply_creates_every_topic_and_then_nothing_differs(connection: dict[str, Any], prefix: str) -> None:
     mended, left = await apply(connection, topics(), prefix=prefix)
     assert [one.topic for one in mended] == [prefix + topic.name for topic in topics()]
@@ -162,6 +173,35 @@ async def test_what_is_kept_for_longer_than_defined_stays_so(connection: dict[st
     assert "left alone, because that deletes" in str(left[0])
     assert (name, "cleanup.policy") in [(one.topic, one.key) for one in mended]
     assert await plan(connection, topics(), prefix=prefix) == left
+
+
+async def test_a_cleanup_policy_is_mended_only_where_nothing_that_is_kept_for_ever_goes(
+    connection: dict[str, Any], prefix: str
+) -> None:
+    await apply(connection, topics(), prefix=prefix)
+    await alter(connection, f"{prefix}inventory", {"cleanup.policy": "delete", "retention.ms": "-1"})
+    await alter(connection, f"{prefix}accounts", {"cleanup.policy": "delete"})
+    await alter(connection, f"{prefix}quarantine", {"cleanup.policy": "compact"})
+    await alter(connection, f"{prefix}events", {"cleanup.policy": "compact"})
+    async with asyncio.timeout(10):
+        while True:
+            found = await plan(connection, topics(), prefix=prefix)
+            if sum(one.key == "cleanup.policy" for one in found) == 4:
+                break
+            await asyncio.sleep(0.1)
+    mended, left = await apply(connection, topics(), prefix=prefix)
+    told = {one.topic.removeprefix(prefix): one.why for one in mended if one.key == "cleanup.policy"}
+    assert told.keys() == {"accounts", "events"}
+    assert "also the newest record of a key" in str(told["accounts"])
+    assert "do not come back" in str(told["events"])
+    assert {one.topic.removeprefix(prefix): one.key for one in left} == {
+        "inventory": "cleanup.policy",
+        "quarantine": "cleanup.policy",
+    }
+    words = [str(one) for one in left]
+    assert any("left alone, because all records are kept for ever now" in one for one in words)
+    assert any("left alone, because nothing is deleted by age now" in one for one in words)
+    assert (await overrides(connection, f"{prefix}inventory"))["cleanup.policy"] == "delete"
 
 
 async def test_another_number_of_partitions_is_told_and_left_alone(connection: dict[str, Any], prefix: str) -> None:
@@ -213,9 +253,11 @@ async def test_differences_become_json(connection: dict[str, Any], prefix: str) 
         "topic": f"{prefix}events",
         "what": "missing",
         "key": None,
-        "wanted": "12 partitions",
+        "wanted": "12 partitions, the broker's default of replicas, cleanup.policy=delete, retention.ms=-1, "
+        "retention.bytes=-1, max.message.bytes=1048588",
         "found": None,
         "mendable": True,
+        "why": None,
     }
 
 
@@ -233,7 +275,9 @@ async def test_who_may_not_create_topics_is_given_commands_that_an_administrator
     assert refused.returncode == 3
     assert "not allowed to create" in refused.stderr
     assert "an administrator can do it with" in refused.stderr
-    lines = refused.stdout.splitlines()
+    login, *lines = refused.stdout.splitlines()
+    assert login.startswith("# admin.properties: a file that the administrator writes")
+    assert "security.protocol=SASL_SSL" in login
     assert len(lines) == len(topics())
     assert all(f"--bootstrap-server {guarded.bootstrap} --command-config admin.properties" in line for line in lines)
     guarded.tool(lines[0].replace(guarded.bootstrap, guarded.plain).replace("--command-config admin.properties", ""))
@@ -243,7 +287,7 @@ async def test_who_may_not_create_topics_is_given_commands_that_an_administrator
     await apply(plain, topics(), prefix=prefix)
     await alter(plain, f"{prefix}inventory", {"cleanup.policy": "compact,delete"})
     drifted = await until(plain, prefix, 4)
-    lines = commands(drifted, topics(), bootstrap=guarded.plain, prefix=prefix, replicas=None, secured=False)
+    lines = commands(drifted, topics(), bootstrap=guarded.plain, prefix=prefix, replicas=None, protocol="PLAINTEXT")
     assert len(lines) == 1
     guarded.tool(lines[0])
     assert await until(plain, prefix, 0) == []
@@ -256,7 +300,7 @@ def test_commands_say_what_is_left_alone_and_quote_what_a_shell_would_read() -> 
         Difference("p.pem", "partitions", None, "12", "3", False),
         Difference("p.events", "config", "cleanup.policy", "compact,delete", "delete", True),
     ]
-    told = commands(found, [strange], bootstrap="h:1", prefix="a;b.", replicas=3, secured=False)
+    told = commands(found, [strange], bootstrap="h:1", prefix="a;b.", replicas=3, protocol="PLAINTEXT")
     assert told[0].startswith("kafka-topics.sh --bootstrap-server h:1 --create --if-not-exists --topic 'a;b.events' ")
     assert "--partitions 12 --replication-factor 3 --config cleanup.policy=compact,delete" in told[0]
     assert told[1].startswith("# p.pem has 3 partitions, wanted 12; left alone")
@@ -274,8 +318,13 @@ def test_terraform_has_every_topic_with_all_of_its_settings(tmp_path: Path) -> N
         assert f'name               = "x.{topic.name}"' in block
         assert f"partitions         = {topic.partitions}" in block
         for key, value in topic.config.items():
-            assert f'"{key}" = "{value}"' in block
+            assert re.search(rf'^    "{re.escape(key)}" += "{re.escape(value)}"$', block, re.M)
     assert done.stdout.count("{") == done.stdout.count("}")
+    assert 'description = "Copies of each topic' in done.stdout
+    for together in re.findall(r"(?:^ +\S+ += [^{\n]+\n)+", done.stdout, re.M):
+        assert len({line.index(" = ") for line in together.splitlines()}) == 1, (
+            f"terraform fmt would align:\n{together}"
+        )
 
 
 async def test_a_service_tells_drift_at_its_start_and_as_a_metric(

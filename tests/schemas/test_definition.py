@@ -13,7 +13,7 @@ import pytest
 from certstream.core import wire
 from certstream.core.errors import Fatal
 from certstream.definition import asyncapi, check_schemas, files, parse_topics, schema, schema_names, topics
-from tests.schemas.share import SCHEMAS
+from tests.schemas.reading import SCHEMAS
 from tests.schemas.test_files import ALL, KINDS, MESSAGES
 
 GOOD = asyncapi().decode()
@@ -132,9 +132,9 @@ def test_what_contradicts_itself_is_told_with_its_line() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('"required": [', '"required": [[', r"accounts\.json is not JSON .*line \d+"),
+        ('"required": [', '"required": [[', r"accounts\.json line \d+, column \d+: not JSON"),
         ('"type": "object",', '"type": "objekt",', r'accounts\.json line 6, type: "objekt" is not'),
-        ('"#/$defs/account"', '"#/$defs/akkount"', r"accounts\.json line \d+: .*akkount"),
+        ('"#/$defs/account"', '"#/$defs/akkount"', r"accounts\.json line \d+, properties account \$ref: .*akkount"),
     ],
 )
 def test_a_broken_schema_is_fatal_and_says_the_line(old: str, new: str, told: str) -> None:
@@ -154,6 +154,7 @@ def test_a_broken_schema_is_fatal_and_says_the_line(old: str, new: str, told: st
             r"asyncapi\.yaml line \d+, channels events",
         ),
         ("inventory.json", '"type": "object",', '"type": "objekt",', r"inventory\.json line 6, type"),
+        ("inventory.json", '"type": "object",', '"type": "array",', r"inventory\.json line 6, type: .* own example"),
     ],
 )
 def test_a_service_does_not_start_with_a_broken_file(file: str, old: str, new: str, told: str, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.schemas.compat import COMMON, broken, freeze, judged
-from tests.schemas.share import SCHEMAS
-from tests.schemas.surface import document, lost
+from tests.schemas.reading import SCHEMAS, document
+from tests.schemas.surface import lost
 from tests.schemas.test_files import ALL, MESSAGES
 
 Change = Callable[[dict[str, Any]], object]
@@ -119,23 +119,23 @@ REFUSED: list[tuple[str, str, Change, str]] = [
     ("an attribute is required no longer", "certificate.new", less("required", "prevhash"),
      "the record: the member prevhash may be absent now"),
     ("another type", "certificate.new", put(f"{CERT} md5 type", "integer"),
-     "data.certificate.md5 may be integer now, and was string"),
-    ("one more type", "certificate.new", put(f"{CERT} md5 type", ["string", "null"]), "md5 may be null now"),
-    ("any type", "certificate.new", drop(f"{CERT} md5 type"), "md5 may be of any type now, and was string"),
+     "data.certificate.md5: its type changes from string to integer"),
+    ("one more type", "certificate.new", put(f"{CERT} md5 type", ["string", "null"]), "its type may be null now, too"),
+    ("any type", "certificate.new", drop(f"{CERT} md5 type"), "md5: it may be of any type now, and was string"),
     ("a number where an integer was", "inventory", put("$defs whole type", ["number", "string"]),
-     "certificate.days may be number now"),
+     "certificate.days: its type may be number now, too"),
     ("a closed list grows", "inventory", put("$defs lifecycle enum", ["valid", "expired", "revoked", "held"]),
-     "lifecycle may be held now, and was one of expired or revoked or valid"),
-    ("a closed list is opened", "inventory", drop("$defs lifecycle enum"), "lifecycle may be anything now"),
+     "lifecycle: it may be held now, and was one of expired or revoked or valid"),
+    ("a closed list is opened", "inventory", drop("$defs lifecycle enum"), "lifecycle: it may be anything now"),
     ("what can be omitted grows", "certificate.new",
      put("$defs omitted items enum", ["pem", "sans", "extra", "subjectDN"]),
-     "data.omitted[] may be subjectDN now"),
+     "data.omitted[]: it may be subjectDN now"),
     ("another constant", "certificate.revoked", put(f"{CHANGE} const", "REVOKED"),
-     "data.changes.status.to may be REVOKED now, and was REVOKE"),
+     "data.changes.status.to: it may be REVOKED now, and was REVOKE"),
     ("another type of event", "certificate.new", put("properties type const", "certstream.certificate.new.v2"),
-     "type may be certstream.certificate.new.v2 now"),
+     "type: it may be certstream.certificate.new.v2 now"),
     ("another schema of the data", "certificate.new", put("properties dataschema const", "urn:x"),
-     "dataschema may be urn:x"),
+     "dataschema: it may be urn:x"),
     ("another identity", "certificate.new", put("$id", "urn:certstream:schema:certificate.new:2"), "$id is"),
     ("another dialect", "certificate.new", put("$schema", "http://json-schema.org/draft-07/schema#"), "$schema is"),
     ("a wider pattern", "certificate.new", put("$defs hash pattern", "^[0-9a-f]{64,128}$"), "prevhash: its pattern is"),
@@ -143,33 +143,33 @@ REFUSED: list[tuple[str, str, Change, str]] = [
     ("no pattern any more", "certificate.new", drop("$defs hash pattern"), "prevhash: its pattern is gone"),
     ("a pattern where there was none", "certificate.new", put(f"{CERT} md5 pattern", "^[0-9a-f]{32}$"),
      "md5: its pattern is ^[0-9a-f]{32}$, and was none"),
-    ("no format any more", "certificate.new", drop("$defs instant format"), "time needs no longer be a date-time"),
-    ("another format", "certificate.new", put("$defs instant format", "date"), "time needs no longer be a date-time"),
+    ("no format any more", "certificate.new", drop("$defs instant format"), "time: it need no longer be a date"),
+    ("another format", "certificate.new", put("$defs instant format", "date"), "time: it need no longer be a date"),
     ("zero becomes a sequence", "certificate.new", drop("$defs sequence not"), "sequence: its not is no longer"),
-    ("a maximum is raised", "inventory", put("$defs whole maximum", 2**60), "certificate.days: maximum is"),
-    ("no maximum any more", "inventory", drop("$defs whole maximum"), "certificate.days: maximum is gone"),
+    ("a maximum is raised", "inventory", put("$defs whole maximum", 2**60), "certificate.days: its maximum is"),
+    ("no maximum any more", "inventory", drop("$defs whole maximum"), "certificate.days: its maximum is gone"),
     ("a minimum is lowered", "accounts", put("$defs count minimum", -1),
-     "counts.certificates: minimum is -1, and was 0"),
-    ("an empty list is allowed", "certificate.new", drop("$defs findings minItems"), "data.findings: minItems is gone"),
+     "counts.certificates: its minimum is -1, and was 0"),
+    ("an empty list is allowed", "certificate.new", drop("$defs findings minItems"), "findings: its minItems is gone"),
     ("no change need be told", "certificate.changed", drop("$defs changes minProperties"),
-     "data.changes: minProperties is gone"),
+     "data.changes: its minProperties is gone"),
     ("repeats are allowed", "certificate.new", drop("$defs sans uniqueItems"), "sans: its uniqueItems is no longer"),
-    ("other items", "certificate.new", put("$defs sans items", TEXT), "sans[] may be string now, and was object"),
+    ("other items", "certificate.new", put("$defs sans items", TEXT), "sans[]: its type changes from object to string"),
     ("any items", "certificate.new", drop("$defs sans items"), "sans: its items may be anything now"),
     ("any change", "certificate.changed", put("$defs changes additionalProperties", {}),
-     "data.changes.* may be of any type"),
+     "data.changes.*: it may be of any type"),
     ("no words on changes", "certificate.changed", drop("$defs changes additionalProperties"),
      "data.changes: its other members may be anything now"),
     ("one change of another form", "certificate.changed", put("$defs changes properties days", TEXT),
-     "data.changes.days may be string now, and was object"),
+     "data.changes.days: its type changes from object to string"),
     ("an object is closed", "certificate.new", put("$defs data additionalProperties", False),
      "data: the object is closed (additionalProperties)"),
     ("an object is closed otherwise", "certificate.new", put("$defs data unevaluatedProperties", False),
      "data: its unevaluatedProperties changed"),
-    ("any data", "certificate.new", put("properties data", {}), "data may be of any type now"),
+    ("any data", "certificate.new", put("properties data", {}), "data: it may be of any type now"),
     ("another encoding", "quarantine", put("properties bytes contentEncoding", "base32"),
      'bytes: its contentEncoding is no longer "base64"'),
-    ("longer bytes", "quarantine", put("properties bytes maxLength", 10**6), "bytes: maxLength is 1e+06"),
+    ("longer bytes", "quarantine", put("properties bytes maxLength", 10**6), "bytes: its maxLength is 1000000,"),
     ("of two one may come alone", "account.forgotten", drop("$defs data dependentRequired"),
      "its dependentRequired is no"),
     ("only jsoncompat sees it", "made.closed", put("properties size", TEXT), "jsoncompat finds"),
@@ -236,7 +236,7 @@ TOPICS_REFUSED: list[tuple[str, Change, str]] = [
     ("a header may be absent", put("components schemas eventHeaders required", ["content-type", "ce_type"]),
      "its headers: the record: the member ce_id may be absent now"),
     ("another payload", put("components messages inventory payload $ref", "./accounts.json"), "its payload is"),
-    ("another pem", put("components messages pem payload type", "object"), "its payload: the record may be object now"),
+    ("another pem", put("components messages pem payload type", "object"), "record: its type changes from string"),
 ]  # fmt: skip
 
 
@@ -260,6 +260,34 @@ def test_allowed_in_topics(change: Change) -> None:
 def test_refused_in_topics(change: Change, told: str) -> None:
     found = lost(DOCUMENT, rewritten(change))
     assert any(told in sentence for sentence in found), found
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "told"),
+    [
+        ("accounts", put("$defs count type", "string"), "counts.certificates: its type changes from integer to string"),
+        ("accounts", put("$defs count", TEXT), "counts.certificates: its type changes from integer to string"),
+        (
+            "inventory",
+            both(put("$defs whole minimum", -(10**18)), put("$defs whole maximum", 10**18)),
+            "certificate.days: its minimum is -1000000000000000000, and was -9007199254740992; "
+            "its maximum is 1000000000000000000, and was 9007199254740992",
+        ),
+    ],
+    ids=["another type", "not the bounds that the old type had", "several of one member"],
+)
+def test_a_member_is_told_once_and_its_type_alone(name: str, change: Change, told: str) -> None:
+    place = told.split(" ")[0]
+    assert [one for one in judged(*edited(name, change)) if one.startswith(place)] == [told]
+
+
+def test_a_definition_that_messages_share_is_told_once(tmp_path: Path) -> None:
+    shutil.copytree(SCHEMAS, tmp_path / "schemas", ignore=shutil.ignore_patterns("released"))
+    for name in ("account.digest", "account.baselined"):
+        path = tmp_path / "schemas" / f"{name}.json"
+        path.write_text(path.read_text().replace('"minimum": 0', '"minimum": -1'))
+    found = broken(SCHEMAS, tmp_path / "schemas")
+    assert found == ["account.baselined, account.digest: data.count: its minimum is -1, and was 0"]
 
 
 def test_a_message_that_is_gone_is_told(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import jsonschema_rs
 import orjson
 import pytest
 
-from tests.schemas.share import SCHEMAS, files, references, shared, text
+from tests.schemas.reading import SCHEMAS
+from tests.schemas.share import files, references, shared, text
 from tests.schemas.validate import problems, problems_of
 
 KINDS = ("discovered", "new", "revoked", "expiring", "expired", "changed", "deleted")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.schemas.asyncapi import CACHE, HERE, against_schema, has_node
-from tests.schemas.share import SCHEMAS
+from tests.schemas.reading import SCHEMAS
 
 GOOD = (SCHEMAS / "asyncapi.yaml").read_text("utf-8")
 node = pytest.mark.skipif(not has_node(), reason="the official parser needs Node")

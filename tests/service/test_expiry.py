@@ -12,6 +12,7 @@ from tests.service.together import together
 from tests.service.world import living
 
 DAY = 86400
+BOOT = Clock().boot
 
 
 @together
@@ -79,6 +80,23 @@ async def test_nothing_fires_before_this_process_has_seen_the_time_of_the_servic
         await world.until("it is held", lambda: world.said("thresholds.held"))
         assert not world.told("certificate.expired")
         world.simulator.intercept = None
+        await world.event("certificate.expired", ending)
+
+
+@together
+async def test_after_a_suspend_of_the_host_what_passed_is_told_though_the_service_is_away(tmp_path: Path) -> None:
+    slept = [0]
+    clock = Clock(wall=lambda: time.time_ns() // 1_000_000 + slept[0] * 1000, boot=lambda: BOOT() + slept[0])
+    async with living(tmp_path, certificates=0, settings={"thresholds": ["1h"]}, started=False) as world:
+        now = int(time.time())
+        near = world.simulator.issue(not_before=now - DAY, not_after=now + 2 * DAY)
+        ending = world.simulator.issue(not_before=now - DAY, not_after=now + DAY)
+        await world.start(clock=clock)
+        world.simulator.intercept = lies.down
+        await world.event("certificate.discovered", near)
+        assert not world.told("certificate.expiring")
+        slept[0] = 2 * DAY - 1800  # boot time runs through it, monotonic time does not
+        await world.event("certificate.expiring", near)
         await world.event("certificate.expired", ending)
 
 

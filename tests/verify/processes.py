@@ -111,15 +111,24 @@ def start_simulator(directory: Path, setup: Setup, port: int) -> subprocess.Pope
     }
     words = [str(word) for option in options.items() for word in option]
     process = start(directory, "simulator", "simulate", *words)
+    try:
+        _await_port(process, directory, port)
+    except BaseException:  # also Ctrl-C, which does not reach its session
+        process.kill()
+        process.wait()
+        raise
+    return process
+
+
+def _await_port(simulator: subprocess.Popen[bytes], directory: Path, port: int) -> None:
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise Broken(f"the simulator gave exit code {process.returncode}; see {directory}/simulator.log")
+        if simulator.poll() is not None:
+            raise Broken(f"the simulator gave exit code {simulator.returncode}; see {directory}/simulator.log")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return process
+                return
         time.sleep(0.05)
-    process.kill()
     raise Broken(f"the simulator was not ready within {READY_WITHIN:.0f} s; see {directory}/simulator.log")
 
 
