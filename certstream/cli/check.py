@@ -109,7 +109,7 @@ async def lines(config: Config) -> AsyncIterator[CheckLine]:
                 yield _told(account, service)
             else:
                 paced = Paced(budgets[account.budget], limiters.get(account.budget), away)
-                async for line in _called(account, paced, users, None if limiters else locks):
+                async for line in _called(account, paced, users, locks):
                     yield line
     finally:
         await asyncio.gather(*(budget.close() for budget in budgets.values()))
@@ -153,14 +153,12 @@ class Paced:
         return "the limiter does not answer" if self.away else self.limiter.away
 
 
-async def _called(
-    account: Account, paced: Paced, users: dict[str, str], locks: Locks | None
-) -> AsyncIterator[CheckLine]:
+async def _called(account: Account, paced: Paced, users: dict[str, str], locks: Locks) -> AsyncIterator[CheckLine]:
     from certstream.app import build_claim, build_source
 
     name = f"account {account.name}"
     try:
-        claim = build_claim(account, locks)
+        claim = build_claim(account, locks, paced.limiter)
         source = build_source(account, claim)
     except CertstreamError as error:
         yield CheckLine(name, False, str(error))

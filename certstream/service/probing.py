@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from certstream.core.errors import Transient
@@ -15,6 +14,7 @@ from certstream.service.calls import Calls
 from certstream.service.clock import Clock
 from certstream.service.observing import Observer
 from certstream.service.searching import Searching
+from certstream.service.tasks import rest
 
 FIRST = 10.0
 """Seconds without another sweep before its time, after one that found nothing; twice as long after each further one, up
@@ -76,10 +76,7 @@ class Probing:
 
     async def rest(self, seconds: float) -> None:
         """Do nothing for a while; a change of the configuration ends it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        self._changed.clear()
+        await rest(self._changed, seconds)
 
     def _due(self, began: float, most: float) -> float:
         return began + min(self._pace.sweep_every, most) - self._clock.monotonic()
