@@ -26,7 +26,8 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One line of a report. `runs` are what the value is the median of; `peer` is the contender's, measured beside."""
+    """One line of a report; a name that begins with two spaces belongs to the line above it. `runs` are what the value
+    is the median of; `peer` is the contender's, measured beside."""
 
     name: str
     value: float
@@ -41,11 +42,16 @@ class Value:
     def missed(self) -> bool:
         return self.target is not None and not self.target.met(self.value)
 
+    @property
+    def ratio(self) -> float | None:
+        """To the peer; None where a ratio says nothing: one of both is not above zero."""
+        return self.value / self.peer if self.peer is not None and min(self.value, self.peer) > 0 else None
+
     def line(self) -> str:
         parts = [f"  {self.name:<34}{self.value:>9.{self.digits}f} {self.unit:<4}"]
         if self.peer is not None:
-            ratio = self.value / self.peer if self.peer else float("nan")
-            parts.append(f" {self.peer_name} {self.peer:.{self.digits}f}, ratio {ratio:.3f}")
+            ratio = "" if self.ratio is None else f", ratio {self.ratio:.3f}"
+            parts.append(f" {self.peer_name} {self.peer:.{self.digits}f}{ratio}")
         if self.target is not None:
             parts.append(f" target {self.target} {'✓' if not self.missed else '✗ MISSED'}")
         if len(self.runs) > 1:
@@ -53,9 +59,14 @@ class Value:
         return " ".join(parts).rstrip()
 
     def plain(self) -> Mapping[str, object]:
-        ratio = self.value / self.peer if self.peer else None
         target = None if self.target is None else {"target": str(self.target), "met": not self.missed}
-        found = {"value": self.value, "unit": self.unit, "peer": self.peer, "ratio": ratio, "runs": list(self.runs)}
+        found = {
+            "value": self.value,
+            "unit": self.unit,
+            "peer": self.peer,
+            "ratio": self.ratio,
+            "runs": list(self.runs),
+        }
         return {name: one for name, one in (found | (target or {})).items() if one not in (None, "", [])}
 
 
@@ -75,7 +86,15 @@ class Report:
 
     @property
     def missed(self) -> list[str]:
-        return [f"{self.name}: {value.name}" for value in self.values if value.missed]
+        """Of every missed target the whole name: the case, its peer, and what of it."""
+        found, case = [], ""
+        for value in self.values:
+            if not value.name.startswith("  "):
+                case = f"{value.name}, {value.peer_name}" if value.peer_name else value.name
+            if value.missed:
+                own = f", {value.name.strip()}" if value.name.startswith("  ") else ""
+                found.append(f"{self.name}: {case}{own}")
+        return found
 
 
 def machine() -> str:

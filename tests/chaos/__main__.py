@@ -19,7 +19,7 @@ from statistics import median
 
 from tests.chaos.driver import Broken, play
 from tests.chaos.plan import BROKERS
-from tests.chaos.verdict import DISORDER, LOST, TWICE, Verdict, verdict
+from tests.chaos.verdict import DISORDER, LOST, MEANWHILE, TWICE, Verdict, verdict
 from tests.real import kafka, toxiproxy
 from tests.real.fetching import Missing
 
@@ -27,11 +27,16 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / ".cache" / "chaos"
 SHOWN = 5
 
+ROOT_NEEDED = (
+    "Two of the faults need root: connections are cut with `ss -K` (without root they are not, and the table says so), "
+    "and the disk that is full is a tmpfs of 256 MB, which is mounted (without root: --legs kafka,clock)."
+)
+
 LEGS = ("kafka", "sqlite", "clock")
 
 
 def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__, epilog=ROOT_NEEDED)
     parser.add_argument(
         "--seed", type=int, help="the same again; rounds judged already, at the same clean commit, are not repeated"
     )
@@ -75,7 +80,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     if "sqlite" in legs and os.geteuid() != 0:
-        print("a full disk is made with mount, which needs root; without it: --legs kafka,clock", file=sys.stderr)
+        print("the full disk is a tmpfs, and to mount it needs root; without: --legs kafka,clock", file=sys.stderr)
         return 2
     rounds = [("kafka", number) for number in range(1, given.rounds + 1)] if "kafka" in legs else []
     rounds += [(leg, 1) for leg in ("sqlite", "clock") if leg in legs]
@@ -138,6 +143,8 @@ def _tell(verdicts: Sequence[Verdict]) -> int:
         alone = recovered.get(kind, [])
         told = f"{median(alone):>20.1f} s{max(alone):>8.1f} s" if alone else ""
         print(f"{kind:<26}{count:>6}{len(alone):>7}{told}")
+    for kind in sorted({kind for one in verdicts for kind in one.impossible}):
+        print(f"{kind:<26}{0:>6}   not possible here: needs root")
     print("alone: nothing else failed before the next event was committed; after a kill nobody calls for 11 s")
     brokers = sum(count for kind, count in times.items() if kind in BROKERS)
     print(f"\nkills of the service {times['kill']}, faults of brokers and of the way to them {brokers}")
@@ -148,6 +155,7 @@ def _tell(verdicts: Sequence[Verdict]) -> int:
         other = len(one.violations) - sum(counted)
         numbers = f"{one.events:>8,}{one.calls:>8,}{one.longest:>15.1f} s{counted[0]:>6}{counted[1]:>6}{counted[2]:>9}"
         print(f"{one.seed:<22}{numbers}{other:>6}{one.most:>12}  {one.commit}")
+    _tell_meanwhile(verdicts)
     ends = sum((Counter(one.ends) for one in verdicts), Counter[str]())
     print("\nended by themselves, by exit code: " + (", ".join(f"{c}: {n}" for c, n in sorted(ends.items())) or "none"))
     wrong = [(one.seed, violation) for one in verdicts for violation in one.violations]
@@ -158,6 +166,15 @@ def _tell(verdicts: Sequence[Verdict]) -> int:
             print(f"  ✗ {seed}  {kind}: {where}: {what}"[:400])
     print(f"\n{len(wrong)} violations" if wrong else "\nno violation")
     return 1 if wrong else 0
+
+
+def _tell_meanwhile(verdicts: Sequence[Verdict]) -> None:
+    """What the service did while its clock was wrong."""
+    rows = [row for one in verdicts for row in one.meanwhile.items()]
+    if rows:
+        print(f"\n{'meanwhile':<26}" + "".join(f"{name:>16}" for name in MEANWHILE))
+    for kind, counts in rows:
+        print(f"{kind:<26}" + "".join(f"{counts[name]:>16,}" for name in MEANWHILE))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 from tests.chaos.faults import Brokers, Disk, Ground, HostClock, harm
 from tests.chaos.instances import REFUSED, Instances
-from tests.chaos.plan import Fault, draw
+from tests.chaos.plan import CUT, Fault, draw
+from tests.chaos.tail import Looks, Tail, of_kafka, of_sqlite
 from tests.real.cluster import Cluster
+from tests.real.cutting import can_cut
 from tests.real.ports import free_port
 from tests.verify.processes import Broken, Setup, configure, run_once, start_simulator
 from tests.verify.readers import read_kafka, read_sqlite, save
@@ -51,6 +53,8 @@ class Ended:
     partitions: int | None
     problems: list[str]
     ends: dict[str, int] = field(default_factory=dict)
+    impossible: list[str] = field(default_factory=list)
+    """kinds of faults that the machine did not allow"""
 
 
 def play(directory: Path, leg: str, seed: str, seconds: float) -> Ended:
@@ -70,7 +74,8 @@ def play(directory: Path, leg: str, seed: str, seconds: float) -> Ended:
         thresholds=("25%", "120s", "60s", "20s"),
         quiet=CALM,
     )
-    plan = draw(seed, leg, seconds)
+    impossible = [] if leg != "kafka" or can_cut() else [CUT]
+    plan = draw(seed, leg, seconds, impossible)
     environment: dict[str, str] = {}
     with _ground(directory, leg) as (ground, journal, settings):
         if isinstance(ground, HostClock):
@@ -84,9 +89,10 @@ def play(directory: Path, leg: str, seed: str, seconds: float) -> Ended:
         simulator = start_simulator(directory, setup, port)
         partitions = None
         try:
-            round_.begin()
-            round_.suffer(partial(harm, instances), plan.service, ground.happen, plan.ground)
-            settled, end = round_.calm()
+            with Tail(partial(_look, directory, ground)) as tail:
+                round_.begin()
+                round_.suffer(partial(harm, instances), plan.service, ground.happen, plan.ground)
+                settled, end = round_.calm()
         finally:
             instances.abandon()
             simulator.terminate()
@@ -96,9 +102,12 @@ def play(directory: Path, leg: str, seed: str, seconds: float) -> Ended:
             records, partitions = read_kafka(ground.cluster.plain, PREFIX)
         else:
             records, partitions = read_sqlite(_file(directory), PREFIX)
+    records = tail.dated(records)
+    if missed := sum(one.topic == "events" and one.seen is None for one in records):
+        round_.problems.append(f"the reader beside it has not seen {missed} events")
     save(directory / "records.db", records)
     ends = {str(code): count for code, count in instances.ends.items()}
-    ended = Ended(settled, end, round_.happened, partitions, instances.problems + round_.problems, ends)
+    ended = Ended(settled, end, round_.happened, partitions, instances.problems + round_.problems, ends, impossible)
     (directory / "ended.json").write_text(json.dumps(asdict(ended), indent=1))
     return ended
 
@@ -115,6 +124,12 @@ def _ground(directory: Path, leg: str) -> Iterator[tuple[Ground, str, dict[str, 
     else:
         _file(directory).parent.mkdir(exist_ok=True)
         yield HostClock(directory / "clock"), f"sqlite:///{_file(directory)}", {}
+
+
+def _look(directory: Path, ground: Ground) -> Looks:
+    if isinstance(ground, Brokers):
+        return of_kafka(ground.cluster.plain, PREFIX)
+    return of_sqlite(_file(directory), PREFIX)
 
 
 def _file(directory: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Protocol
 from confluent_kafka.admin import AclOperation, ResourceType
 
 from tests.chaos.instances import Instances
-from tests.chaos.plan import Fault
+from tests.chaos.plan import Fault, off
 from tests.real.cluster import IDS, Cluster, Right, proxy
 
 FOR_EVER = 0
@@ -142,8 +142,8 @@ class HostClock:
         return {"PYTHONPATH": str(Path(__file__).parent / "clock"), "CHAOS_CLOCK": str(self.file)}
 
     def happen(self, fault: Fault) -> None:
-        """Off by up to two hours, either way, for a while."""
-        self._set((fault.pick - 0.5) * 4 * 3600)
+        """Ahead or behind for a while."""
+        self._set(off(fault))
         time.sleep(fault.length)
         self._set(0.0)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from typing import NamedTuple
 
 SERVICE = {"kill": 14, "pause": 2, "second": 1, "zombie": 1}
 """Faults of the service, and how often each: `kill -9`; suspended; a second instance beside it; one that was
 suspended, was replaced, and wakes up."""
+CUT = "connections cut"
+"""Needs root."""
 BROKERS = {
     "broker kill": 3,
     "broker pause": 2,
     "all brokers kill": 1,
-    "connections cut": 2,
+    CUT: 2,
     "latency": 2,
     "black hole to brokers": 2,
     "black hole from brokers": 2,
@@ -21,16 +24,32 @@ BROKERS = {
     "message size lowered": 1,
 }
 DISK = {"disk full": 1}
-CLOCK = {"clock": 1}
+CLOCK = {
+    "clock ahead, to 5 min": 3,
+    "clock behind, to 5 min": 3,
+    "clock ahead, to 10 min": 3,
+    "clock behind, to 10 min": 2,
+    "clock off, to 2 h": 1,
+}
+"""By a clock that is off by more than 5 minutes no threshold is told; a call that is signed by one that is off by more
+than 15 is refused, and nothing is asked for a minute: a round that is mostly that would prove little."""
+OFF = {
+    "clock ahead, to 5 min": ((0.0, 300.0),),
+    "clock behind, to 5 min": ((-300.0, 0.0),),
+    "clock ahead, to 10 min": ((300.0, 600.0),),
+    "clock behind, to 10 min": ((-600.0, -300.0),),
+    "clock off, to 2 h": ((-7200.0, -600.0), (600.0, 7200.0)),
+}
+"""Seconds; of several ranges, one."""
 LONGEST = {
     "pause": 15.0,
     "zombie": 14.0,
     "broker kill": 8.0,
     "broker pause": 12.0,
     "all brokers kill": 3.0,
-    "connections cut": 3.0,
+    CUT: 3.0,
     "disk full": 12.0,
-    "clock": 20.0,
+    **dict.fromkeys(CLOCK, 20.0),
 }
 """Seconds at most; others: 8."""
 
@@ -44,6 +63,14 @@ class Fault(NamedTuple):
     pick: float
 
 
+def off(fault: Fault) -> float:
+    """By how many seconds the clock is ahead."""
+    ranges = OFF[fault.kind]
+    which, place = divmod(fault.pick * len(ranges), 1)
+    least, most = ranges[int(which)]
+    return least + place * (most - least)
+
+
 class Plan(NamedTuple):
     """The faults of the service, and of what it stands on; each track one after the other."""
 
@@ -51,12 +78,15 @@ class Plan(NamedTuple):
     ground: tuple[Fault, ...]
 
 
-def draw(seed: str, leg: str, seconds: float) -> Plan:
-    """Faults for so many seconds. `leg`: "kafka", "sqlite" or "clock"."""
+def draw(seed: str, leg: str, seconds: float, without: Collection[str] = ()) -> Plan:
+    """Faults for so many seconds. `leg`: "kafka", "sqlite" or "clock". `without`: kinds that are not possible here."""
     chance = random.Random(seed)
-    ground = {"kafka": BROKERS, "sqlite": DISK, "clock": CLOCK}[leg]
+    every = {"kafka": BROKERS, "sqlite": DISK, "clock": CLOCK}[leg]
+    ground = {kind: weight for kind, weight in every.items() if kind not in without}
     service = SERVICE if leg == "kafka" else {kind: SERVICE[kind] for kind in ("kill", "pause")}
-    return Plan(_track(chance, service, seconds, (1.0, 24.0)), _track(chance, ground, seconds, (4.0, 16.0)))
+    rare = leg == "clock"  # after a kill nobody calls for 11 s: the service is to work while its clock is wrong
+    kills = _track(chance, service, seconds, (20.0, 60.0) if rare else (1.0, 24.0))
+    return Plan(kills, _track(chance, ground, seconds, (4.0, 16.0)))
 
 
 def _track(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 
 import pytest
 
-from tests.chaos.plan import BROKERS, DISK, SERVICE, draw
+from tests.chaos.plan import BROKERS, CLOCK, DISK, SERVICE, draw
 
 
 @pytest.mark.chaos
@@ -26,6 +27,17 @@ def test_a_plan_follows_from_its_seed_and_has_every_kind_of_fault() -> None:
     assert {fault.kind for fault in plan.ground} == set(BROKERS)
     for track in plan:
         assert sum(fault.gap + fault.length for fault in track) <= 600.0
+
+
+def test_what_is_not_possible_here_is_not_drawn() -> None:
+    plan = draw("7", "kafka", 600.0, without=["connections cut"])
+    assert {fault.kind for fault in plan.ground} == {*BROKERS} - {"connections cut"}
+
+
+def test_a_clock_is_mostly_off_by_what_calls_survive() -> None:
+    kinds = Counter(fault.kind for fault in draw("7", "clock", 3000.0).ground)
+    assert kinds.keys() == CLOCK.keys()
+    assert kinds["clock off, to 2 h"] * 5 < kinds.total()
 
 
 def test_a_disk_is_no_broker() -> None:

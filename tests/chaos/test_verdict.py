@@ -26,8 +26,11 @@ def test_recovery_is_measured_where_nothing_else_failed_before_the_next_commit()
 def test_only_a_pause_and_a_wrong_clock_excuse_anything() -> None:
     paused = Violation("health", "accounts@3", '{"account":"prod","state":"paused"}')
     suspect = Violation("health", "accounts@3", '{"account":"prod","state":"suspect"}')
-    assert _excused(paused, "kafka")
-    assert not _excused(suspect, "kafka")
-    assert not _excused(Violation("late", "", ""), "kafka")
-    assert _excused(Violation("late", "", ""), "clock")
-    assert not _excused(Violation("duplicate", "", ""), "clock")
+    assert _excused(paused, "kafka", frozenset())
+    assert not _excused(suspect, "kafka", frozenset())
+    lifecycle = Violation("lifecycle", "new #7 of a", "")
+    assert not _excused(lifecycle, "kafka", frozenset())
+    assert _excused(lifecycle, "clock", frozenset())
+    assert not _excused(lifecycle, "clock", frozenset({"new #7 of a"})), "its event was made in the calm"
+    for kind in ("duplicate", "late", "lost version", "missed threshold", "told early"):
+        assert not _excused(Violation(kind, "", ""), "clock", frozenset())

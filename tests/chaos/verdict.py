@@ -5,21 +5,33 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 from tests.chaos.driver import Ended, Happened
+from tests.chaos.plan import CLOCK
 from tests.schemas.validate import problems, problems_of
 from tests.verify.history import Case, Record, Run, Violation, load_answers, load_truth
-from tests.verify.judge import BY_CLOCK, judge
+from tests.verify.judge import judge
 from tests.verify.readers import load
+from tests.verify.wire import Event, take_apart
 
 LOST = frozenset(
     {"lost version", "lost deletion", "missed threshold", "missed expired", "late", "copy missing", "inventory", "pem"}
 )
 TWICE = frozenset({"duplicate", "copy extra", "baseline", "lineage"})
 DISORDER = frozenset({"sequence", "prevhash", "certprevhash", "copy order", "copy differs", "partition"})
+
+BY_CLOCK = frozenset({"observed", "false threshold", "lifecycle", "wrong kind", "replaces"})
+"""What an event says wrongly of the time, and is not held against it where the clock may have been wrong when it was
+made: before the calm in which everything is demanded."""
+
+
+MEANWHILE = ("seconds", "calls answered", "refused", "events", "thresholds")
+"""What is told of the time in which the clock was wrong: the last are among the events."""
 
 
 @dataclass
@@ -43,6 +55,10 @@ class Verdict:
     ends: dict[str, int]
     """exit codes of processes that ended by themselves"""
     violations: list[tuple[str, str, str]] = field(default_factory=list)
+    meanwhile: dict[str, dict[str, int]] = field(default_factory=dict)
+    """by kind of wrong clock and name in `MEANWHILE`"""
+    impossible: list[str] = field(default_factory=list)
+    """kinds of faults that the machine did not allow"""
 
     def count(self, kinds: frozenset[str]) -> int:
         """Violations of these kinds."""
@@ -64,9 +80,11 @@ def verdict(directory: Path, leg: str, seed: str, commit: str) -> Verdict:
         valid=lambda topic, value: problems(value) if topic == "events" else problems_of(topic, value),
         partitions=ended.partitions,
         problems=tuple(ended.problems),
+        wrong=tuple((one.begun, one.over) for one in ended.happened if one.kind in CLOCK),
     )
     report = judge(case)
-    violations = [one for one in report.violations if not _excused(one, leg)]
+    calm = _made_after(ended.settled, records)
+    violations = [one for one in report.violations if not _excused(one, leg, calm)]
     commits = _commits(records)
     return Verdict(
         leg=leg,
@@ -81,20 +99,52 @@ def verdict(directory: Path, leg: str, seed: str, commit: str) -> Verdict:
         recovered=_recovered(commits, ended),
         ends=ended.ends,
         violations=[(one.kind, one.where, one.what) for one in violations],
+        meanwhile=_meanwhile(case, ended),
+        impossible=ended.impossible,
     )
 
 
-def _excused(one: Violation, leg: str) -> bool:
-    """`paused` is what an account says whose journal was away; the rest means nothing under a wrong clock."""
+def _excused(one: Violation, leg: str, calm: frozenset[str]) -> bool:
+    """`paused` is what an account says whose journal was away; what an event says by a wrong clock is wrong. `calm`:
+    the events that were made when everything was right again."""
     if leg == "clock" and one.kind in BY_CLOCK:
-        return True
+        return one.where not in calm
     return one.kind == "health" and '"state":"paused"' in one.what
 
 
+def _events(records: Iterable[Record]) -> Iterator[Event]:
+    """Those that can be read; the judge blames the others."""
+    for record in records:
+        if record.topic == "events":
+            with suppress(ValueError):
+                yield take_apart(record)
+
+
+def _made_after(instant: float, records: Iterable[Record]) -> frozenset[str]:
+    return frozenset(event.where for event in _events(records) if event.told >= instant)
+
+
+def _meanwhile(case: Case, ended: Ended) -> dict[str, dict[str, int]]:
+    """Shows that the service went on with its work, or why it could not."""
+    found: dict[str, dict[str, int]] = {}
+    events = list(_events(case.records))
+    for kind, begun, over in ended.happened:
+        if kind not in CLOCK:
+            continue
+        statuses = [call.status for call in case.calls if begun <= call.arrival < over]
+        told = [event.kind for event in events if begun <= event.told < over]
+        thresholds = sum(one in ("expiring", "expired") for one in told)
+        refused = sum(status in (400, 403) for status in statuses)
+        counts = (round(over - begun), statuses.count(200), refused, len(told), thresholds)
+        sums = found.setdefault(kind, dict.fromkeys(MEANWHILE, 0))
+        for name, count in zip(MEANWHILE, counts, strict=True):
+            sums[name] += count
+    return found
+
+
 def _commits(records: tuple[Record, ...]) -> list[float]:
-    """When events were written, Unix seconds."""
-    stamps = (one.timestamp for one in records if one.topic == "events" and one.timestamp is not None)
-    return sorted(stamp / 1000 for stamp in stamps)
+    """When a reader saw events, Unix seconds."""
+    return sorted(one.seen for one in records if one.topic == "events" and one.seen is not None)
 
 
 def _most(case: Case) -> int:

@@ -7,7 +7,6 @@ the judge reach them directly, as a user who may everything.
 from __future__ import annotations
 
 import secrets
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from tests.real.cutting import cut
 from tests.real.kafka import Broker, new_cluster
 from tests.real.ports import free_port
 from tests.real.toxiproxy import Toxiproxy
@@ -133,8 +133,7 @@ class Cluster:
     def cut(self) -> None:
         """Reset every connection between the service and the brokers."""
         for port in self.ports:
-            words = ["ss", "-K", "dst", "127.0.0.1", "dport", "=", str(port)]
-            subprocess.run(words, capture_output=True, check=False)  # it complains although it cuts
+            cut(port)
 
     def deny(self, right: Right) -> None:
         """Take a right from the service."""

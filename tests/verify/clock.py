@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from tests.verify.history import CLOCK, COMMIT, PASSED, Case, Findings
+from tests.verify.history import CLOCK, COMMIT, HELD, PASSED, Case, Findings
 from tests.verify.normal import Form, threshold_seconds
 from tests.verify.story import FIRST_SIGHTS, Story
 from tests.verify.wire import Event
@@ -83,6 +83,8 @@ class _Clock:
             self._check_baseline(event, not_after - point)
         if event.time < not_after - point - CLOCK:
             blame("false threshold", event.where, f"told {not_after - point - event.time:.1f} s too early")
+        if event.record.seen is not None and event.told < not_after - point - HELD - CLOCK:
+            blame("told early", event.where, f"{not_after - point - event.told:.0f} s before it passed")
         nearer = [one for one in points if one < point and not_after - one < event.time - CLOCK]
         if nearer:
             blame("false threshold", event.where, f"not the nearest that had passed: {nearer[-1]:.0f} s had too")
@@ -122,7 +124,8 @@ class _Clock:
                 self._demand(identifier, span, span.points[place], nearer)
 
     def _demand(self, identifier: str, span: Span, point: float, nearer: float) -> None:
-        """One threshold that passed: told itself, or, where a nearer one passed within the delay, that one."""
+        """One threshold that passed: told itself, or, where a nearer one passed within the delay, or had by a wrong
+        clock, that one."""
         crossing = span.not_after - point
         for run in self.case.runs:
             start = max(crossing, span.start, run.start)
@@ -131,7 +134,11 @@ class _Clock:
                 continue
             self.findings.count("demanded expiries" if point == EXPIRED else "demanded thresholds")
             told = self.told.get(span.not_after, [])
-            enough = [when for one, when in told if one == point or (one < point and nearer <= deadline)]
+            enough = [
+                when
+                for one, when in told
+                if one == point or (one < point and (nearer <= deadline or self._by_wrong_clock(when)))
+            ]
             kind = "missed expired" if point == EXPIRED else "missed threshold"
             where = f"{point:.0f} s before notAfter of {identifier}"
             if not enough:
@@ -139,6 +146,9 @@ class _Clock:
             elif min(enough) > deadline + COMMIT:
                 self.findings.blame("late", where, f"told {min(enough) - start:.1f} s after it could be")
             return
+
+    def _by_wrong_clock(self, when: float) -> bool:
+        return any(begun <= when <= over + COMMIT for begun, over in self.case.wrong)
 
 
 def check_clock(case: Case, stories: dict[str, Story], findings: Findings) -> None:

@@ -17,6 +17,8 @@ PASSED = 30.0
 """A threshold or `notAfter` that passed this long ago, in one run of the service, must have been told (seconds)."""
 CLOCK = 1.0
 """How far a stated instant may be off (seconds): both sides read the same clock, not at the same moment."""
+HELD = 300.0
+"""Thresholds are held while the wall clock is off by more than this: none is told earlier (seconds)."""
 COMMIT = 3.0
 """Between the decision and the record that a reader can see (seconds)."""
 
@@ -54,7 +56,8 @@ class Call:
 
 
 class Record(NamedTuple):
-    """One committed record. `topic` is without prefix; `timestamp` in Unix milliseconds, None where unknown."""
+    """One committed record. `topic` is without prefix; `timestamp` in Unix milliseconds, None where unknown; `seen` is
+    when a reader beside the service saw it, None where none was looking."""
 
     topic: str
     partition: int
@@ -63,6 +66,7 @@ class Record(NamedTuple):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     timestamp: int | None = None
+    seen: float | None = None
 
 
 class Run(NamedTuple):
@@ -88,6 +92,8 @@ class Case:
     partitions: int | None = None
     problems: tuple[str, ...] = ()
     """What the driver saw go wrong with the processes."""
+    wrong: tuple[tuple[float, float], ...] = ()
+    """From when until when the service's wall clock was wrong."""
 
 
 class Violation(NamedTuple):

@@ -28,6 +28,7 @@ KINDS = {
     "invented": "told, but it never was so",
     "false deletion": "told as deleted, but it was there",
     "false threshold": "a threshold or expiry that the contract forbids",
+    "told early": "a threshold or expiry told over five minutes before it passed: a wrong clock was believed",
     "wrong kind": "the wrong kind of event for the step",
     "changes": "`changes` is not the difference of the two versions",
     "observed": "the change did not happen in `observed`",

@@ -115,12 +115,12 @@ def _bytes(value: object) -> bytes:
 def save(path: Path, records: Iterable[Record]) -> None:
     """Keep records in a file of their own."""
     with closing(sqlite3.connect(path)) as file, file:
-        file.execute("CREATE TABLE record (topic, partition, offset, key, value, headers, timestamp)")
+        file.execute("CREATE TABLE record (topic, partition, offset, key, value, headers, timestamp, seen)")
         rows = (
-            (*record[:5], json.dumps([[name, value.decode("latin-1")] for name, value in record.headers]), record[6])
+            (*record[:5], json.dumps([[name, value.decode("latin-1")] for name, value in record.headers]), *record[6:])
             for record in records
         )
-        file.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        file.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def load(path: Path) -> list[Record]:
@@ -128,8 +128,10 @@ def load(path: Path) -> list[Record]:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
         rows = file.execute("SELECT * FROM record ORDER BY topic, partition, offset").fetchall()
     return [
-        Record(
-            topic, partition, offset, key, value, tuple((n, v.encode("latin-1")) for n, v in json.loads(headers)), at
-        )
-        for topic, partition, offset, key, value, headers, at in rows
+        Record(topic, partition, offset, key, value, _pairs(headers), at, seen)
+        for topic, partition, offset, key, value, headers, at, seen in rows
     ]
+
+
+def _pairs(kept: str) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, text.encode("latin-1")) for name, text in json.loads(kept))

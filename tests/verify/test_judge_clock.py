@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from tests.verify.forge import Forge, drop, found, sample
+from tests.verify.forge import START, Forge, drop, edit, found, sample
+from tests.verify.judge import judge
 
 
 def test_a_false_threshold() -> None:
@@ -77,3 +79,20 @@ def test_a_wrong_lifecycle() -> None:
     made = sample()
     made.bodies[-1]["data"]["lifecycle"] = "valid"
     assert found(made) == {"lifecycle"}
+
+
+def test_a_threshold_told_long_before_it_passed_whatever_time_its_event_says() -> None:
+    """`c` expires at 120 s."""
+    assert found(edit(sample(), "events", -1, lambda one: one._replace(seen=START - 179.0))) == set()
+    assert found(edit(sample(), "events", -1, lambda one: one._replace(seen=START - 183.0))) == {"told early"}
+
+
+def test_what_a_wrong_clock_told_makes_up_for_what_passes_later() -> None:
+    """At 30 s the clock is 70 s ahead, and the nearest that has passed is told; 60 s before is not told any more."""
+    made = drop(sample(), "expiring", "c")
+    made.tell(100.1, "expiring", "c", threshold="20s")
+    made.bodies[-2:] = reversed(made.bodies[-2:])  # before `expired`
+    edit(made, "events", -2, lambda one: one._replace(seen=START + 30.1))
+    case = made.case()
+    assert "missed threshold" in judge(case).kinds()
+    assert judge(replace(case, wrong=((START + 20, START + 40),))).kinds() == set()

@@ -57,7 +57,8 @@ def partition(key: bytes, partitions: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event of the log of record. `told`: when a reader could have it at the earliest that it admits (seconds)."""
+    """An event of the log of record. `told`: when a reader had it, or, where none was looking, could have it at the
+    earliest that it admits (seconds)."""
 
     record: Record
     raw: bytes
@@ -104,8 +105,7 @@ def take_apart(record: Record) -> Event:
         stamp = time if record.timestamp is None else record.timestamp / 1000
         if not isinstance(body["data"], dict):
             raise ValueError("data is not an object")
-        return Event(
-            record, record.value, body, family, kind, int(body["sequence"]), time, max(time, min(stamp, time + 3600))
-        )
+        told = max(time, min(stamp, time + 3600)) if record.seen is None else record.seen
+        return Event(record, record.value, body, family, kind, int(body["sequence"]), time, told)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an event: {error!r}") from error
