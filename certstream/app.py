@@ -110,15 +110,16 @@ def add_limiter(limiters: dict[str, Limiter], config: Config, account: Account, 
     return limiters.get(account.budget)
 
 
-def build_claim(account: Account, locks: Locks | None) -> Claim:
-    """An account's claim to its user's calls; the credentials that its source is to use."""
+def build_claim(account: Account, locks: Locks | None, limiter: Limiter | None = None) -> Claim:
+    """An account's claim to its user's calls; the credentials that its source is to use. Where there is a limiter it
+    stands for the locks: processes of one host share by it, too."""
     return Claim(
         build_credentials(account),
         budget=account.budget,
         endpoint=account.endpoint,
         role=account.credentials.role_arn or None,
         uid=account.uid or None,
-        locks=locks,
+        locks=locks if limiter is None else None,
     )
 
 
@@ -224,9 +225,7 @@ def entry(
     ownership, limiter = Ownership(clock), add_limiter(limiters, config, account, clock)
     claim, made = None, source(account, ownership) if source is not None else None
     if made is None:
-        claim = build_claim(
-            account, None if limiter is not None else locks
-        )  # processes of one host share by the limiter, too
+        claim = build_claim(account, locks, limiter)
         made = build_source(account, claim, ownership)
     return Entry(
         ledger=Ledger(settings(config, account), Anchor(boot=clock.boot())),

@@ -13,12 +13,13 @@ import orjson
 
 from bench.pages import SIZE, generate
 from certstream.core.anchor import Anchor
-from certstream.core.answers import Answer, Page, Slice, decode
+from certstream.core.answers import Answer, Page, decode
 from certstream.core.draft import Draft
 from certstream.core.events import key_of
 from certstream.core.ledger import Ledger, Settings, begin
 from certstream.core.observe import observe
 from certstream.core.rows import Row, encode
+from certstream.core.slices import Slice
 from certstream.core.times import thresholds
 from certstream.core.wire import EVENTS, INVENTORY, PEM, STATE, Put, kind_topic
 

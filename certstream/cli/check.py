@@ -37,9 +37,9 @@ def register(app: typer.Typer) -> None:
 def check(config: ConfigFile = None) -> None:
     """Try everything that [cyan]run[/cyan] needs, a line each: ✓, or ✗ and what to do. It publishes nothing.
 
-    Configuration, topics, journal (with a real transaction, and the fence against a second writer), and for each
-    account credentials, whose they are, permission, endpoint and clock. A call that fails in a way that may pass is
-    made three times, within the account's slots. Where a service runs beside it, that one is asked instead.
+    Configuration, schemas, topics, journal (with a real transaction, and the fence against a second writer), and for
+    each account credentials, whose they are, permission, endpoint and clock. A call that fails in a way that may pass
+    is made three times, within the account's slots. Where a service runs beside it, that one is asked instead.
 
     Exit code 1 where a line is ✗, 2 where it is the configuration's.
     """
@@ -75,6 +75,7 @@ async def lines(config: Config) -> AsyncIterator[CheckLine]:
     from certstream.app import build_limiters, build_locks
 
     service = await running_service(config)
+    yield await tried("schemas", trials.schemas())
     if config.brokers:
         yield await tried("topics", trials.topics(config))
         yield await tried("journal", trials.kafka(config))
@@ -108,7 +109,7 @@ async def lines(config: Config) -> AsyncIterator[CheckLine]:
                 yield _told(account, service)
             else:
                 paced = Paced(budgets[account.budget], limiters.get(account.budget), away)
-                async for line in _called(account, paced, users, None if limiters else locks):
+                async for line in _called(account, paced, users, locks):
                     yield line
     finally:
         await asyncio.gather(*(budget.close() for budget in budgets.values()))
@@ -152,14 +153,12 @@ class Paced:
         return "the limiter does not answer" if self.away else self.limiter.away
 
 
-async def _called(
-    account: Account, paced: Paced, users: dict[str, str], locks: Locks | None
-) -> AsyncIterator[CheckLine]:
+async def _called(account: Account, paced: Paced, users: dict[str, str], locks: Locks) -> AsyncIterator[CheckLine]:
     from certstream.app import build_claim, build_source
 
     name = f"account {account.name}"
     try:
-        claim = build_claim(account, locks)
+        claim = build_claim(account, locks, paced.limiter)
         source = build_source(account, claim)
     except CertstreamError as error:
         yield CheckLine(name, False, str(error))

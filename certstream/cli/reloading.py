@@ -101,7 +101,7 @@ class Reloading:
             settings, pace, uid = app.settings(new, account), app.pace(account), account.uid or None
             if entry.limiter is not None and account.qps != old.qps:
                 raise Fatal("qps needs a restart where hosts share calls by a limiter: it stays as it was")
-            claim = None if same else app.build_claim(account, self._locks if entry.limiter is None else None)
+            claim = None if same else app.build_claim(account, self._locks, entry.limiter)
             source = app.build_source(account, claim, entry.ownership) if claim is not None else None
             await supervisor.change(account.name, Change(settings, pace, account.qps, uid, source, claim))
         self._accounts[account.name], self._globals[account.name] = account, new

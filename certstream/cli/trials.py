@@ -61,6 +61,14 @@ async def tried(name: str, trial: Awaitable[str]) -> CheckLine:
         return CheckLine(name, False, "; ".join(str(one) for one in leaves(error)))
 
 
+async def schemas() -> str:
+    """The files of `schemas/`: a service does not start with one that is broken or contradicts itself."""
+    from certstream.definition import check_schemas, schema_names, topics
+
+    check_schemas()
+    return f"{len(topics())} topics and {len(schema_names())} messages are defined"
+
+
 async def topics(config: Config) -> str:
     """The cluster's topics beside their definition."""
     differences = await differences_of(config)

@@ -1,30 +1,21 @@
-"""Decoding an answer of a certificate list: bytes in, a page or a typed error out (reference: `api-facts`).
-
-A page keeps each record as its raw JSON slice: equal bytes cannot hide a change, so an unchanged record is
-never decoded. A record that JSON does not allow must not cost the others: a second, tolerant split looks at
-nothing but strings and brackets, so that the sick one can be quarantined by whoever decodes it.
-"""
+"""Decoding an answer of a certificate list: bytes in, a page or a typed error out (reference: `api-facts`)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote
 
-import msgspec
-
 from certstream.core.errors import CertstreamError, Fatal, StaleCredentials, Throttled, Transient
+from certstream.core.slices import Slice, count_of, split, value_of
 
 LIST: Final = "ListClientCertificate"
 LONGEST_FREEZE: Final = 60.0
 """Seconds. A longer `x-acs-retry-after` is cut to this: one answer must not silence a user's accounts for hours, and a
 call a minute is none that a throttle could mind."""
-
-Slice = msgspec.Raw | bytes
-"""The JSON text of one record of a page, as it came."""
 
 
 class Refused(Fatal):
@@ -89,136 +80,21 @@ def decode(
     parts = split(body) if 200 <= status < 300 else None
     if parts is None:
         raise failure(status, headers, body, now_ms, secrets, action)
-    number = _count(parts.CurrentPage)
+    number = count_of(parts.CurrentPage)
     if page is not None and number is not None and number != page:
         raise Garbled(f"asked for page {page}, answered with page {number}")
-    request_id = _value(parts.RequestId)
+    request_id = value_of(parts.RequestId)
     return Page(
         records=parts.CertificateList,
-        total=_count(parts.TotalCount),
+        total=count_of(parts.TotalCount),
         number=number,
-        size=_count(parts.ShowSize),
+        size=count_of(parts.ShowSize),
         request_id=request_id if isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id) else None,
     )
 
 
 _RIGHT: Final = re.compile(r"[a-z-]{1,40}:[A-Za-z]{1,80}")
 _REQUEST_ID: Final = re.compile(r"[!-~]{1,128}")
-_ABSENT: Final = msgspec.Raw(b"")
-
-
-class Parts(msgspec.Struct):
-    """The members of an answer that matter, each as it came; `_ABSENT` where there is none."""
-
-    CertificateList: list[msgspec.Raw]
-    TotalCount: msgspec.Raw = _ABSENT
-    CurrentPage: msgspec.Raw = _ABSENT
-    ShowSize: msgspec.Raw = _ABSENT
-    RequestId: msgspec.Raw = _ABSENT
-
-
-_PARTS: Final = msgspec.json.Decoder(Parts)
-
-
-def split(body: bytes) -> Parts | None:
-    """The members of an answer, or None where it is no JSON object with a `CertificateList` array."""
-    try:
-        return _PARTS.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return split_tolerantly(body)
-
-
-# The tolerant split. Quantifiers are possessive, so that no answer can make it slow.
-_MARK: Final = re.compile(rb"[ \t\n\r]*+([,:\[\]{}])[ \t\n\r]*+")
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_SCALAR: Final = re.compile(rb'[^\s,:\[\]{}"]++')
-_STEP: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}"]', re.DOTALL)
-
-
-class _Lost(Exception):
-    """The scanner cannot tell where a value ends."""
-
-
-def split_tolerantly(body: bytes) -> Parts | None:
-    """As `split`, but what is inside a value need not be JSON as long as strings end and brackets match."""
-    members: dict[str, tuple[int, int]] = {}
-    records: list[msgspec.Raw] = []
-
-    def member(at: int) -> int:
-        if not (name := _STRING.match(body, at)):
-            raise _Lost
-        at = _past(body, name.end(), b":")
-        end = _end(body, at)
-        members[str(_value(name.group()))] = at, end  # the last of a name counts, as with msgspec
-        return end
-
-    def record(at: int) -> int:
-        end = _end(body, at)
-        records.append(msgspec.Raw(body[at:end]))
-        return end
-
-    try:
-        if _listed(body, _past(body, 0, b"{"), b"}", member) != len(body) or "CertificateList" not in members:
-            return None
-        _listed(body, _past(body, members["CertificateList"][0], b"["), b"]", record)
-    except _Lost:
-        return None
-    total, number, size, request_id = (
-        msgspec.Raw(body[slice(*members.get(name, (0, 0)))]) for name in Parts.__struct_fields__[1:]
-    )
-    return Parts(records, total, number, size, request_id)
-
-
-def _listed(body: bytes, at: int, close: bytes, item: Callable[[int], int]) -> int:
-    """Let `item` scan what commas separate from `at` on. Returns where the next token after `close` begins."""
-    if not body.startswith(close, at):
-        at = item(at)
-        while (token := _MARK.match(body, at)) and token[1] == b",":
-            at = item(token.end())
-    return _past(body, at, close)
-
-
-def _past(body: bytes, at: int, mark: bytes) -> int:
-    """Where the token after the next one begins, which has to be `mark`."""
-    if not (token := _MARK.match(body, at)) or token[1] != mark:
-        raise _Lost
-    return token.end()
-
-
-def _end(body: bytes, at: int) -> int:
-    """Where the value that begins at `at` ends."""
-    if simple := _STRING.match(body, at) or _SCALAR.match(body, at):
-        return simple.end()
-    if body[at : at + 1] not in (b"{", b"["):
-        raise _Lost
-    open_brackets = bytearray()
-    for step in _STEP.finditer(body, at):
-        mark = body[step.start()]
-        if mark in b"{[":
-            open_brackets.append(mark + 2)  # in ASCII a bracket closes two after it opens
-        elif mark in b"}]":
-            if open_brackets.pop() != mark:
-                raise _Lost
-            if not open_brackets:
-                return step.end()
-        elif step.end() - step.start() == 1:  # a string that never ends
-            raise _Lost
-    raise _Lost
-
-
-def _value(raw: Slice) -> Any:
-    """What a JSON text says, None where it is none."""
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _count(raw: Slice) -> int | None:
-    value = _value(raw)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
-        value = int(value)
-    return value if type(value) is int and 0 <= value < 1 << 63 else None
 
 
 def failure(
@@ -231,7 +107,7 @@ def failure(
 ) -> CertstreamError:
     """What an answer without a page means. The code's first dotted part decides, the HTTP status only where there is
     no code that is known."""
-    fields: Any = value if isinstance(value := _value(body), dict) else {}
+    fields: Any = value if isinstance(value := value_of(body), dict) else {}
     code, said, request_id = (fields.get(name) for name in ("Code", "Message", "RequestId"))
     code = code if isinstance(code, str) else ""
     kind = code.partition(".")[0]

@@ -12,9 +12,9 @@ from collections.abc import Container, Iterable, Iterator
 
 import msgspec
 
-from certstream.core.answers import Slice
 from certstream.core.normal import identifier_of
 from certstream.core.rows import RAW, Row, decode_row, decode_rows, encode
+from certstream.core.slices import Slice
 
 STEP = 1000
 """Rows of one step of what goes through all of them: 1 to 3 ms, between which others have their turn."""

@@ -1,11 +1,10 @@
-"""Between two sweeps: probes, which read the number of rows, and a sweep before its time where they say that the list
-has moved and no search finds where."""
+"""Between two sweeps, and beside long ones: probes, which read the number of rows and ever another page; and a sweep
+before its time where they say that the list has moved and no search finds where."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from certstream.core.errors import Transient
@@ -15,6 +14,7 @@ from certstream.service.calls import Calls
 from certstream.service.clock import Clock
 from certstream.service.observing import Observer
 from certstream.service.searching import Searching
+from certstream.service.tasks import rest
 
 FIRST = 10.0
 """Seconds without another sweep before its time, after one that found nothing; twice as long after each further one, up
@@ -55,6 +55,7 @@ class Probing:
         """the ledger's moves, as a sweep before its time began"""
         self._vain = 0
         self._patient_until = 0.0
+        self._sweeping_since: float | None = None
 
     def change(self, pace: Pace) -> None:
         """Go on at another pace; whoever rests looks again."""
@@ -65,6 +66,23 @@ class Probing:
         """Until the sweep after the one that began then is due, `most` seconds after it at the latest, or before its
         time."""
         self._learn()
+        self._sweeping_since = None
+        try:
+            await self._probe_until(began, most=most, size=size)
+        finally:
+            self._sweeping_since = self._clock.monotonic()
+
+    async def beside(self, size: Callable[[], int]) -> None:
+        """Probe beside sweeps that take longer than that, for ever: what cancels in the count would wait for them."""
+        self._sweeping_since = self._clock.monotonic()
+        while True:
+            pause = self._interval()
+            await asyncio.sleep(pause)
+            since = self._sweeping_since
+            if since is not None and self._clock.monotonic() - since >= pause and self._searching.ready:
+                await self._unlocated(size(), False)
+
+    async def _probe_until(self, began: float, *, most: float, size: int) -> None:
         wanted = False
         while (remaining := self._due(began, most)) > 0:
             await self.rest(min(remaining, self._interval()))
@@ -76,10 +94,7 @@ class Probing:
 
     async def rest(self, seconds: float) -> None:
         """Do nothing for a while; a change of the configuration ends it."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        self._changed.clear()
+        await rest(self._changed, seconds)
 
     def _due(self, began: float, most: float) -> float:
         return began + min(self._pace.sweep_every, most) - self._clock.monotonic()

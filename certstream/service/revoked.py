@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 
 from certstream.core.answers import Forbidden, Page
 from certstream.core.errors import CertstreamError
@@ -20,6 +19,7 @@ from certstream.service.clock import Clock
 from certstream.service.lookups import AT_ONCE, LookUps
 from certstream.service.observing import Observer
 from certstream.service.probing import Pace
+from certstream.service.tasks import rest
 
 log = logging.getLogger("certstream")
 
@@ -90,13 +90,7 @@ class RevokedList:
             if self._may():
                 await self._probe()
             every = interval(self._pace.probe_every, self._clock.monotonic() - self._active)
-            await self._rest(min(every * 2.0 ** min(self._failures, 20), max(every, LONGEST)))
-
-    async def _rest(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
-        self._changed.clear()
+            await rest(self._changed, min(every * 2.0 ** min(self._failures, 20), max(every, LONGEST)))
 
     def _may(self) -> bool:
         head = self._ledger.head

@@ -27,6 +27,7 @@ from certstream.service.opening import (
     refuse_two_budgets,
 )
 from certstream.service.registration import Registration
+from certstream.service.status import status
 from certstream.service.tasks import Stop, awaited, first_of, unless
 from certstream.service.working import Change, Working, retire
 
@@ -60,36 +61,13 @@ class Supervisor:
     """what keeps the accounts that are not running yet, for people"""
 
     def status(self) -> dict[str, Any]:
-        """For `/readyz`: how the journal and every configured account are, from the start: `check` and `once` ask whose
-        calls this process makes, or is about to make."""
-        accounts = {entry.ledger.name: self._tell(entry) for entry in self.entries}
-        trouble = self._away or next(filter(None, (one.writer.ails() for one in self._groups.values())), None)
-        configuration = {"state": "refused" if self.refused else "ok", "reasons": list(self.refused)}
-        told: dict[str, Any] = {"accounts": accounts, "journal": _state(trouble), "configuration": configuration}
-        limiters = [entry.limiter for entry in self.entries if entry.limiter is not None]
-        if limiters:
-            told["limiter"] = _state(next(filter(None, (one.away for one in limiters)), None))
-        return told
+        """For `/readyz`: see `service.status`."""
+        journal = self._away or next(filter(None, (one.writer.ails() for one in self._groups.values())), None)
+        return status(self.entries, self._running, step=self._step, journal=journal, refused=self.refused)
 
     def entry(self, account: str) -> Entry | None:
         """A watched account's; None where there is no such one."""
         return next((one for one in self.entries if one.ledger.name == account), None)
-
-    def _tell(self, entry: Entry) -> dict[str, Any]:
-        """`starting` is not a state of the contract: the topic `accounts` never says it."""
-        running, head = self._running.get(entry.ledger.name), entry.ledger.head
-        state, reason = "starting", self._step if running is None else running.health.starting()
-        if running is not None and reason is None:
-            now = running.health.look()
-            state, reason = now.state, now.reason
-        return {
-            "state": state,
-            "reason": reason,
-            "certificates": entry.ledger.live() if head is not None else None,
-            "observedthrough": head.observed if head is not None else None,
-            "confirmation": running.confirming.told() if running is not None else None,
-            "revocations": running.revoked.told() if running is not None else None,
-        }
 
     def confirm(self, account: str, by: str, why: str) -> int:
         """An operator says that what is missing in a suspect account is gone; gives how many certificates these are.
@@ -319,7 +297,3 @@ class Supervisor:
                 return True
             await asyncio.sleep(0.05)
         return False
-
-
-def _state(trouble: str | None) -> dict[str, str]:
-    return {"state": "away", "reason": trouble} if trouble else {"state": "ok"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from certstream.core.errors import CertstreamError
@@ -24,6 +25,14 @@ async def in_turns(steps: Iterable[None]) -> None:
     """Do what takes long in its steps, between which everybody else has a turn."""
     for _ in steps:
         await asyncio.sleep(0)
+
+
+async def rest(changed: asyncio.Event, seconds: float) -> None:
+    """Do nothing for a while; `changed` ends it, and is cleared."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await changed.wait()
+    changed.clear()
 
 
 def first_of(errors: BaseExceptionGroup[CertstreamError]) -> BaseException:

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from certstream.core import answers
-from certstream.core.answers import Denied, Garbled, Page, Refused, decode, server_date, split, split_tolerantly
+from certstream.core import slices
+from certstream.core.answers import Denied, Garbled, Page, Refused, decode, server_date
 from certstream.core.errors import CertstreamError, Fatal, StaleCredentials, Throttled, Transient
+from certstream.core.slices import Parts, split, split_tolerantly
 
 DATE = "Thu, 30 Oct 2025 08:00:00 GMT"
 DATE_MS = 1761811200000
@@ -176,7 +177,7 @@ def test_on_good_pages_the_tolerant_split_is_the_fast_one(
     content = json.dumps(
         {**others, "CertificateList": found, "TotalCount": 3, "RequestId": "x"}, ensure_ascii=ascii_only, indent=indent
     ).encode("utf-8", "surrogatepass")
-    fast, tolerant = msgspec.json.decode(content, type=answers.Parts), split_tolerantly(content)
+    fast, tolerant = msgspec.json.decode(content, type=Parts), split_tolerantly(content)
     assert tolerant is not None
     assert [bytes(part) for part in tolerant.CertificateList] == [bytes(part) for part in fast.CertificateList]
     for name in ("TotalCount", "CurrentPage", "ShowSize", "RequestId"):
@@ -372,7 +373,7 @@ def test_only_an_imf_fixdate_is_a_date(said: str, read: int | None) -> None:
 
 
 def test_the_fast_split_is_the_one_that_good_pages_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "split_tolerantly", lambda content: pytest.fail("took the slow way"))
+    monkeypatch.setattr(slices, "split_tolerantly", lambda content: pytest.fail("took the slow way"))
     assert split(body(TotalCount=1)) is not None
 
 

@@ -173,6 +173,21 @@ def test_a_service_does_not_start_with_a_broken_file(file: str, old: str, new: s
     assert re.search(told, done.stderr), done.stderr
 
 
+def test_check_names_a_broken_file_and_tries_the_rest(tmp_path: Path) -> None:
+    for name in ("certstream", "schemas"):
+        shutil.copytree(
+            SCHEMAS.parent / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "released")
+        )
+    broken = tmp_path / "schemas" / "inventory.json"
+    broken.write_text(broken.read_text("utf-8").replace('"type": "object",', '"type": "object"', 1), "utf-8")
+    words = [sys.executable, "-m", "certstream", "check"]
+    bare = {"HOME": str(tmp_path), "ALIBABA_CLOUD_ECS_METADATA_DISABLED": "true"}
+    done = subprocess.run(words, cwd=tmp_path, env=bare, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert re.search(r"^✗ schemas: schemas/inventory\.json line 7, column 3: not JSON", done.stdout, re.M), done.stdout
+    assert re.search(r"^✓ journal: ", done.stdout, re.M), done.stdout
+
+
 def test_every_schema_is_one() -> None:
     check_schemas()
 

@@ -86,10 +86,11 @@ async def test_accounts_come_change_and_go_and_the_other_has_one_baseline(tmp_pa
 async def test_a_file_that_is_half_written_changes_nothing_and_is_told(tmp_path: Path) -> None:
     async with living(tmp_path, started=False, uid="1") as world:
         other = account(tmp_path, world.simulator, "other", budget="prod", uid="1")
-        whole = world.config.model_copy(update={"accounts": (*world.config.accounts, other)})
+        half = world.config
+        whole = half.model_copy(update={"accounts": (*half.accounts, other)})
         await world.start(whole)
         none = Config(journal=world.config.journal, lock_dir=world.config.lock_dir)
-        cases = {"is being written": (world.config, whole), "names no accounts": (none, none)}
+        cases = {"is being written": (half, whole), "names no accounts": (none, none)}
         for reason, (first, second) in cases.items():
             given: list[Config | ConfigError] = [second, first]
             made, task = beside(world, given, once=True)
