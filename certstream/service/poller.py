@@ -107,6 +107,7 @@ class Poller:
             tasks.create_task(self._confirming.run())
             tasks.create_task(self._sampling.run())
             tasks.create_task(self._searching.run())
+            tasks.create_task(self._probing.beside(lambda: self._size))
             tasks.create_task(self._revoked.run())
 
     async def once(self) -> bool:

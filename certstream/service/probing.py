@@ -1,5 +1,5 @@
-"""Between two sweeps: probes, which read the number of rows, and a sweep before its time where they say that the list
-has moved and no search finds where."""
+"""Between two sweeps, and beside long ones: probes, which read the number of rows and ever another page; and a sweep
+before its time where they say that the list has moved and no search finds where."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class Probing:
         """the ledger's moves, as a sweep before its time began"""
         self._vain = 0
         self._patient_until = 0.0
+        self._sweeping_since: float | None = None
 
     def change(self, pace: Pace) -> None:
         """Go on at another pace; whoever rests looks again."""
@@ -65,6 +66,23 @@ class Probing:
         """Until the sweep after the one that began then is due, `most` seconds after it at the latest, or before its
         time."""
         self._learn()
+        self._sweeping_since = None
+        try:
+            await self._probe_until(began, most=most, size=size)
+        finally:
+            self._sweeping_since = self._clock.monotonic()
+
+    async def beside(self, size: Callable[[], int]) -> None:
+        """Probe beside sweeps that take longer than that, for ever: what cancels in the count would wait for them."""
+        self._sweeping_since = self._clock.monotonic()
+        while True:
+            pause = self._interval()
+            await asyncio.sleep(pause)
+            since = self._sweeping_since
+            if since is not None and self._clock.monotonic() - since >= pause and self._searching.ready:
+                await self._unlocated(size(), False)
+
+    async def _probe_until(self, began: float, *, most: float, size: int) -> None:
         wanted = False
         while (remaining := self._due(began, most)) > 0:
             await self.rest(min(remaining, self._interval()))

@@ -117,6 +117,11 @@ class Searching:
         return self._search.ready and not self._search.wanted
 
     @property
+    def ready(self) -> bool:
+        """Whether an order is known."""
+        return self._search.ready
+
+    @property
     def wanted(self) -> bool:
         """Whether something says that the list has moved, and nobody knows where."""
         return self._search.wanted

@@ -104,6 +104,20 @@ def test_what_moved_is_told_in_seconds_without_a_sweep(what: str, pick: float) -
     assert len(world.sweeps) == 1
 
 
+def test_what_cancels_in_the_count_does_not_wait_for_a_sweep_that_takes_long() -> None:
+    world = world_of(certificates=4000, sweep_every=0.0, order="newest")  # 400 pages, 42 s
+
+    async def story() -> None:
+        await asyncio.sleep(100.0)
+        for place in (0.1, 0.5, 0.3, 0.7, 0.2, 0.6):
+            at = issue(world)
+            issue(world, "delete", place)
+            await asyncio.sleep(6.0)
+            assert sorted(one.kind for one in told_after(world, at)) == ["deleted", "new"]
+
+    world.run(story())
+
+
 @pytest.mark.parametrize(("inserted", "deleted"), [(0.1, 0.9), (0.8, 0.3)])
 def test_what_cancels_in_the_count_is_found_by_probes_of_the_pages_between(inserted: float, deleted: float) -> None:
     world = world_of()
