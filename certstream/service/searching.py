@@ -26,6 +26,8 @@ log = logging.getLogger("certstream")
 FIRST = 1.0
 """Seconds of rest after a search that found nothing; twice as long after each further one."""
 LONGEST = 300.0
+AHEAD = 10.0
+"""Seconds of searching that need not have been paid for by as many without: in the long run the sweep has half."""
 UNSTEADY_ORDER = (
     "the order of the list has changed: until complete sweeps have found it steady again, what is new or deleted is "
     "seen when a sweep comes to it, not searched for"
@@ -51,6 +53,8 @@ class Searching:
         self._quiet.set()
         self._fruitless = 0
         self._rest_until = 0.0
+        self._paid_at = float("-inf")
+        """when as long was not searched as was; monotonic"""
         self._bulk_at = float("inf")
         """when there was too much to search for, until a sweep has learnt the order again; monotonic"""
         self.note: str | None = None
@@ -141,10 +145,11 @@ class Searching:
     def _may(self) -> bool:
         head = self._ledger.head
         known = head is not None and head.baselined is not None and head.suspect is None
-        return known and self._clock.monotonic() >= self._rest_until
+        now = self._clock.monotonic()
+        return known and now >= self._rest_until and now >= self._paid_at - AHEAD
 
     async def _locate(self) -> None:
-        search = self._search
+        search, began = self._search, self._clock.monotonic()
         search.begin()
         while (page := search.next()) is not None:
             size = search.size
@@ -155,13 +160,15 @@ class Searching:
                 break
             self.saw(page, size, answer, observed)
             await self._nominate()
+        ended = self._clock.monotonic()
+        self._paid_at = max(self._paid_at, began) + 2 * (ended - began)
         outcome = search.outcome or Outcome.NOTHING
         self._metrics.searches.labels(self._ledger.name, outcome).inc()
         log.debug("search.ended", extra={"account": self._ledger.name, "outcome": outcome, "calls": search.calls})
         if outcome is Outcome.FOUND:
             self._fruitless = 0
         else:
-            self._rest_until = self._clock.monotonic() + min(FIRST * 2.0 ** min(self._fruitless, 10), LONGEST)
+            self._rest_until = ended + min(FIRST * 2.0 ** min(self._fruitless, 10), LONGEST)
             self._fruitless += 1
         if outcome is Outcome.BULK:
             self._bulk_at = self._clock.monotonic()

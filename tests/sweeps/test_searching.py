@@ -281,6 +281,31 @@ def test_while_a_search_runs_its_accounts_sweep_takes_no_slot(monkeypatch: pytes
     assert sum(map(bool, runs.split("."))) == searches(world.service.metrics)["found"]  # each is one run of calls
 
 
+def test_searches_that_replicas_of_different_age_lead_astray_leave_the_sweep_half_of_the_calls() -> None:
+    account = Account(
+        name=ACCOUNT,
+        endpoint="http://127.0.0.1:1",
+        page_size=10,
+        sweep_every=0.0,
+        probe_every=1.0,
+        revocations=False,
+        staleness=30.0,
+    )
+    stale = Fault(BASELINE, "api.stale", 1200.0, 0.5)
+    world = World(seed=3, certificates=1000, order="identifier", account=account, faults=(stale,), limit=20_000.0)
+
+    async def story() -> None:
+        await asyncio.sleep(BASELINE)
+        for at in range(60):
+            issue(world, "issue" if at % 2 else "delete", at * 0.618 % 1)
+            await asyncio.sleep(5.0)
+
+    world.run(story())
+    assert searches(world.service.metrics).total() > 10
+    assert sum(at > BASELINE for at, _ in world.sweeps) >= 10  # of some 28 where nothing is searched for
+    told_after(world, 0.0)
+
+
 def test_a_list_that_is_reordered_once_is_told_and_searched_again_after_the_next_sweep() -> None:
     world = world_of(sweep_every=60.0)
     known: list[float | None] = []
