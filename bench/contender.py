@@ -90,7 +90,7 @@ class Certstream:
         found = observe(draft, answer, seen=self._sweep.seen)
         assert not draft.puts()
         draft.absorbed()
-        self.ledger.mark_shown(found.unchanged, answer.sent_at)
+        self.ledger.mark_shown(found.unchanged, answer.sent_at, answer.received_at)
         self._sweep.answered(number, answer.page)
         self._sweep.mark(number, found, self.ledger.inventory)
         return len(found.unchanged)

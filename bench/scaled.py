@@ -102,7 +102,7 @@ class Sweeping:
         found = observe(draft, answer, seen=self._sweep.seen)
         assert not draft.puts()
         draft.absorbed()
-        self._ledger.mark_shown(found.unchanged, answer.sent_at)
+        self._ledger.mark_shown(found.unchanged, answer.sent_at, answer.received_at)
         self._sweep.answered(number, answer.page)
         self._sweep.mark(number, found, self._ledger.inventory)
 

@@ -155,12 +155,13 @@ def changed(draft: Draft, answer: Answer, normal: Normal, raw: bytes, row: Row, 
 def observed_between(draft: Draft, identifier: str, row: Row, answer: Answer) -> dict[str, str]:
     """From when the last answer that showed the row as it was had been asked for, until `answer` came.
 
-    Asked for, not received: the change may have happened while that answer was on its way.
+    Asked for, not received: the change may have happened while that answer was on its way. What lies in the future was
+    noted by a clock that was ahead, and says nothing.
     """
     number = draft.ledger.inventory.number(identifier)
-    shown = draft.ledger.shown[number] if number is not None else 0
+    noted = (draft.ledger.shown[number] if number is not None else 0, row.asked, row.first, row.not_before or 0)
     return {
-        "after": rfc3339(min(max(shown, row.asked), answer.received_at)),
+        "after": rfc3339(max((at for at in noted if at <= answer.received_at), default=0)),
         "before": rfc3339(answer.received_at),
     }
 

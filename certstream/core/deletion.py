@@ -68,7 +68,7 @@ def expected(draft: Draft, answers: Mapping[str, Answer], *, moved: Collection[s
     missing = {
         one: answer
         for one, answer in answers.items()
-        if (row := number(one)) is not None and draft.shown(row) <= nominated
+        if (row := number(one)) is not None and not nominated < draft.shown(row) <= draft.now
     }
     delete(draft, missing, moved, expected=True)
 

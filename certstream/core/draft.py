@@ -223,7 +223,7 @@ class Draft:
         self.ledger.revoked.extend(self.revoked)
         self.ledger.absorb(self.head, self.rows, self.facts, now=self.now, moves=self.moves)
         for sent_at, numbers in self.shows:
-            self.ledger.mark_shown(numbers, sent_at)
+            self.ledger.mark_shown(numbers, sent_at, self.now)
 
 
 def _short(value: Any) -> Any:

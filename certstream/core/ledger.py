@@ -216,11 +216,12 @@ class Ledger:
         self.facts.update(facts)
         self.moves += moves
 
-    def mark_shown(self, numbers: Sequence[int], sent_at: int) -> None:
-        """These rows were shown, unchanged, by a call that was sent at `sent_at` (Unix milliseconds)."""
+    def mark_shown(self, numbers: Sequence[int], sent_at: int, now: int) -> None:
+        """These rows were shown, unchanged, by a call that was sent at `sent_at`; Unix milliseconds, as `now`. What was
+        noted while the clock was ahead gives way."""
         shown = self.shown
         for number in numbers:
-            if shown[number] < sent_at:
+            if shown[number] < sent_at or shown[number] > now:
                 shown[number] = sent_at
 
     def forget_facts(self, before: float) -> None:

@@ -153,6 +153,20 @@ def test_the_interval_of_a_change_begins_when_the_last_answer_without_it_was_ask
     assert world.last["observed"]["after"] == rfc3339(START + round((at + 3.0 - 2.0 - 1000) * 1000))
 
 
+def test_what_a_clock_that_was_ahead_has_noted_says_nothing_about_when_something_happened() -> None:
+    world = watching(A, B)
+    first = world.wall
+    world.skew = 5 * 60_000
+    assert world.page(A, B, wait=60.0) == []
+    world.skew = 0
+    assert world.delete("b", wait=1.0) == ["deleted"]
+    assert world.last["observed"]["after"] <= rfc3339(first)
+    assert world.page(A) == []
+    shown = world.wall - round(world.trip * 1000)
+    assert world.page(record("a", CommonName="x")) == ["changed"]
+    assert world.last["observed"]["after"] == rfc3339(shown), "a later answer takes the place of what was noted ahead"
+
+
 def test_revoked_carries_whatever_else_changed_and_is_told_once() -> None:
     world = watching(A)
     gone_bad = record("a", Status="REVOKE", CommonName="x", X509Certificate="other")
