@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from certstream.core.inventory import Inventory
@@ -91,6 +91,12 @@ class Together:
         if len(worth) < least:
             worth = list(islice(self._unseen(inventory, since=1), least))
         return [inventory.identifier(number) for number in worth[:most]]
+
+    def alike(self, inventory: Inventory, chosen: Sequence[str]) -> int:
+        """How many live certificates were not seen for as long as one of these."""
+        numbers = [number for one in chosen if (number := inventory.number(one)) is not None]
+        since = min((self._ages[number] for number in numbers if number < len(self._ages)), default=0)
+        return sum(1 for _ in self._unseen(inventory, since=since)) if since else len(chosen)
 
     def missing(self, inventory: Inventory) -> list[str]:
         """Live certificates that were not seen for long."""

@@ -19,6 +19,8 @@ LOOKING = 10
 """Look-ups at the same time: no more than pages, so that each have half of the calls where both want more."""
 DECIDING = 3
 """Groups that are decided at the same time, so that a call without an answer keeps only a few waiting."""
+CHANCE = 2
+"""Look-ups after one sweep that find nothing, from which nothing is made out about the others."""
 GATHER = 1.0
 """Seconds in which those that are missing gather: two controls vouch for all of a group."""
 
@@ -34,6 +36,9 @@ class Refreshing:
         """looked up, or missing and not decided"""
         self._missing: list[str] = []
         self._undecided = 0
+        self._alike = self._asked = self._empty = 0
+        """how many were not seen for as long as what is looked up since the newest sweep; how many of those look-ups
+        were answered, and how many found nothing"""
         self._found = asyncio.Event()
 
     @property
@@ -60,7 +65,9 @@ class Refreshing:
         """Look up what was not seen for longest; what was to be looked up before this sweep ended is chosen anew."""
         self._forget()
         live, most = self._ledger.live(), max(MOST, sweep.read)
-        for identifier in together.oldest(self._ledger.inventory, live=live, size=sweep.size, least=LEAST, most=most):
+        chosen = together.oldest(self._ledger.inventory, live=live, size=sweep.size, least=LEAST, most=most)
+        self._alike, self._asked, self._empty = together.alike(self._ledger.inventory, chosen), 0, 0
+        for identifier in chosen:
             if identifier not in self._under_way:
                 self._waiting.put_nowait(identifier)
 
@@ -89,7 +96,9 @@ class Refreshing:
             identifier = await self._waiting.get()
             self._under_way.add(identifier)
             there = await self._look_ups.refresh(identifier)
+            self._asked += there is not None
             if there is False:
+                self._empty += 1
                 self._missing.append(identifier)
                 self._undecided += 1
                 self._found.set()
@@ -99,6 +108,11 @@ class Refreshing:
             if there and number is not None and self._together is not None:
                 self._together.shown(number)
 
+    def _expected(self) -> int:
+        """How many are gone, if all that were not seen for as long are like those looked up, two of which say nothing.
+        Where a service hides half of the list, the few that are looked up are no mass by themselves."""
+        return self._alike * max(self._empty - CHANCE, 0) // max(self._asked, 1)
+
     async def _decide(self) -> None:
         while True:
             await self._found.wait()
@@ -106,7 +120,7 @@ class Refreshing:
             group, self._missing[:AT_ONCE] = self._missing[:AT_ONCE], []
             if not self._missing:
                 self._found.clear()
-            if group and await self._look_ups.believable(self._undecided):
+            if group and await self._look_ups.believable(max(self._undecided, self._expected())):
                 await self._look_ups.delete(group)
             self._undecided -= len(group)
             self._under_way.difference_update(group)
