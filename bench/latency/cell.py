@@ -28,8 +28,11 @@ PAGE = 100
 SMALL = 1_000
 """Certificates of an account that is played in many short histories."""
 TAIL = 60.0
-"""Seconds after the last change, and two sweeps, until which changes are waited for: sweeps alternate, and what only
-they show (a revocation) may lie where the last one has just been."""
+"""Seconds after the last change, and some sweeps, until which changes are waited for."""
+SWEEPS = 2
+"""Sweeps alternate, and what only they show (a revocation) may lie where the last one has just been."""
+UNSTEADY_SWEEPS = 12
+"""In an unsteady order several together say what is gone."""
 KINDS = ("new", "deleted", "revoked")
 NEVER = math.inf
 
@@ -159,7 +162,8 @@ async def _change(world: World, rate: float, pauses: Pauses, events: int, path: 
         await asyncio.sleep(dice.expovariate(rate))
         world.happen()
     sweep = -(-len(world.list) // PAGE) * (SECOND + TRIP) / 10
-    end = world.loop.now + TAIL + 2 * max(sweep, pauses.sweep_every)
+    sweeps = UNSTEADY_SWEEPS if world.order == "unsteady" else SWEEPS
+    end = world.loop.now + TAIL + sweeps * max(sweep, pauses.sweep_every)
     while world.loop.now < end and not world.changed.keys() <= world.told.keys():  # noqa: ASYNC110 - in virtual time
         await asyncio.sleep(1.0)
     found = {kind: list[float | None]() for kind in KINDS}

@@ -17,7 +17,7 @@ HEAD = (
 
 
 def table(cells: Sequence[Cell]) -> str:
-    """Markdown; seconds. `–`: not told two sweeps and a minute after the last change."""
+    """Markdown; seconds. `–`: not told two sweeps (twelve in an unsteady order) and a minute after the last change."""
     beside = {_key(cell): cell for cell in cells if cell.pauses == DEFAULT}
     others = [cell for cell in cells if cell.pauses != DEFAULT]
     alone = beside.keys() - {_key(cell) for cell in others}
