@@ -31,7 +31,7 @@ PLAYED: tuple[List, ...] = (
     List(1_000, "newest first", (0.1,), QUICK),
     List(100, "newest first", (0.1,), QUICK),
 )
-"""By default: a quarter of an hour. A sweep of a million takes longer than the default pause, which then is none."""
+"""By default: ten minutes. A sweep of a million takes longer than the default pause, which then is none."""
 ALL: tuple[List, ...] = (
     *(List(size, order, RATES, NO_PAUSE) for size in SIZES for order in ORDERS),
     *(List(size, order, RATES, DEFAULT) for size in SIZES[:2] for order in ORDERS),
