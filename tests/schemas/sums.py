@@ -1,4 +1,4 @@
-"""`SHA256SUMS` of a released version, as `sha256sum` writes it: nobody edits what was released without its being seen."""
+"""`SHA256SUMS` of a released version, as `sha256sum` writes it: an edit of what was released is seen."""
 
 from __future__ import annotations
 

@@ -348,7 +348,8 @@ def test_a_released_version_cannot_be_edited_unnoticed(
     assert capsys.readouterr().err.splitlines() == [
         f"schemas/released/1.0/certificate.new.json {kept}/1.0/certificate.new.json",
         f"schemas/released/1.1/certificate.new.json {kept}/1.1/certificate.new.json",
-        "schemas/released/1.1/inventory.json was released and is gone: git checkout schemas/released/1.1/inventory.json",
+        "schemas/released/1.1/inventory.json was released and is gone: "
+        "git checkout schemas/released/1.1/inventory.json",
         "schemas/released/1.1/later.json was not released with 1.1: remove it",
     ]
     (folder / "released" / "1.1" / "SHA256SUMS").unlink()
