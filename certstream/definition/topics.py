@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from certstream.core.errors import Fatal
-from certstream.definition.files import ASYNCAPI, MEND, asyncapi, line_of, parse_yaml
+from certstream.definition.files import ASYNCAPI, MEND, asyncapi, line_of, parse_yaml, schema_names
 
 PREFIX = "{prefix}"
 
@@ -31,8 +31,10 @@ def topics() -> tuple[Topic, ...]:
     return parse_topics(asyncapi())
 
 
-def parse_topics(text: bytes, name: str = ASYNCAPI) -> tuple[Topic, ...]:
-    """The topics of an AsyncAPI document. Raises Fatal that names the file and the place."""
+def parse_topics(text: bytes, name: str = ASYNCAPI, schemas: Collection[str] | None = None) -> tuple[Topic, ...]:
+    """The topics of an AsyncAPI document. `schemas`: the messages whose JSON Schemas lie beside it, certstream's own
+    where they are not given. Raises Fatal that names the file and the place; also for a `$ref`, wherever it stands,
+    that leads nowhere, and for a message that lacks what readers go by."""
     document = _Document(parse_yaml(text, name), name, text)
     found = tuple(_topic(document, channel) for channel in document.mapping("channels"))
     if not found:
@@ -42,6 +44,10 @@ def parse_topics(text: bytes, name: str = ASYNCAPI) -> tuple[Topic, ...]:
         # Shard n writes partition n of every topic: with different counts some would have no such partition.
         said = ", ".join(f"{topic.name} {topic.partitions}" for topic in found)
         raise document.wrong("channels", f"every topic has the same number of partitions, but: {said}")
+    _check_references(document, schema_names() if schemas is None else schemas)
+    for topic in found:
+        for message in document.get(f"channels {topic.name} messages", {}):
+            _check_message(document, f"channels {topic.name} messages {message}")
     return found
 
 
@@ -103,6 +109,35 @@ def _topic(document: _Document, channel: str) -> Topic:
         raise document.wrong(f"{place} description", "a text is missing here")
     compacted = _compacted(document, f"{binding} topicConfiguration", config)
     return Topic(channel, partitions, MappingProxyType(config), compacted, description.strip())
+
+
+def _check_references(document: _Document, schemas: Collection[str]) -> None:
+    for place, reference in _references(document.root, ()):
+        if isinstance(reference, str) and reference.startswith("./"):
+            if reference.removeprefix("./").removesuffix(".json") not in schemas or not reference.endswith(".json"):
+                raise document.wrong(place, f"$ref {reference!r} is no file of schemas/")
+        else:
+            document.follow({"$ref": reference}, place)
+
+
+def _references(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Every `$ref` with its place."""
+    if isinstance(value, dict) and "$ref" in value:
+        yield " ".join((*path, "$ref")), value["$ref"]
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _references(item, (*path, str(key)))
+
+
+def _check_message(document: _Document, place: str) -> None:
+    for name in ("name", "summary"):
+        if not isinstance(document.get(f"{place} {name}"), str):
+            raise document.wrong(f"{place} {name}", "a text is missing here")
+    document.mapping(f"{place} bindings kafka key")
+    # The files are followed elsewhere; within this one there is something.
+    payload = document.mapping(place).get("payload")
+    if not isinstance(payload, dict):
+        raise document.wrong(f"{place} payload", "a mapping is missing here")
 
 
 _COMPACTION = ("segment.ms", "max.compaction.lag.ms", "delete.retention.ms")

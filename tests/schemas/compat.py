@@ -2,7 +2,8 @@
 
 `schemas/` is compared with every folder of `schemas/released/`: each JSON Schema by `tests.schemas.differences` and by
 `jsoncompat` (as a writer's schema: whatever the newer allows, the older allows), the topics by
-`tests.schemas.surface`. `--freeze VERSION` copies `schemas/` as a released version, once and for ever.
+`tests.schemas.surface`. `--freeze VERSION` copies `schemas/` as a released version, once and for ever, and
+`tests.schemas.sums` sees that it stays as it was released.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import jsoncompat
 
 from tests.schemas.differences import differences
 from tests.schemas.reading import SCHEMAS, document, schema_of, told
+from tests.schemas.sums import altered, write
 from tests.schemas.surface import lost
 
 COMMON = "common.json"
@@ -87,11 +89,12 @@ def freeze(version: str, schemas: Path = SCHEMAS) -> Path:
     messages = [path for path in sorted(schemas.glob("*.json")) if path.name != COMMON]
     for path in (*messages, schemas / "asyncapi.yaml"):
         shutil.copyfile(path, target / path.name)
+    write(target)
     return target
 
 
 def main(words: list[str] | None = None) -> int:
-    """Compare, or freeze. Exit code 1 where something is broken."""
+    """Compare, or freeze. Exit code 1 where something is broken, or what was released is no longer what it was."""
     parser = argparse.ArgumentParser(prog="python -m tests.schemas.compat", description=__doc__)
     parser.add_argument("--schemas", type=Path, default=SCHEMAS, help="the folder to be judged")
     parser.add_argument("--freeze", metavar="VERSION", help="copy it as a released version, and do nothing else")
@@ -100,6 +103,10 @@ def main(words: list[str] | None = None) -> int:
         print(freeze(given.freeze, given.schemas))
         return 0
     released = sorted(path for path in (SCHEMAS / "released").iterdir() if path.is_dir())
+    if edited := [one for version in released for one in altered(version)]:
+        # Compared with that, the schemas could only be told wrongly.
+        print("\n".join(edited), file=sys.stderr)
+        return 1
     bad = 0
     for version in released:
         for sentence in broken(version, given.schemas):

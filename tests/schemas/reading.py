@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from certstream.core.errors import Fatal
+from certstream.definition import parse_topics
 from certstream.definition.files import ASYNCAPI, check_examples, parse_schema, parse_yaml
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "schemas"
@@ -19,8 +20,10 @@ def schema_of(path: Path) -> dict[str, Any]:
 
 
 def document(folder: Path) -> dict[str, Any]:
-    """The AsyncAPI document in a folder of schemas. Raises Fatal."""
-    return parse_yaml((folder / ASYNCAPI).read_bytes(), _shown(folder / ASYNCAPI))
+    """The AsyncAPI document in a folder of schemas, as a service takes it. Raises Fatal."""
+    text, name = (folder / ASYNCAPI).read_bytes(), _shown(folder / ASYNCAPI)
+    parse_topics(text, name, {path.stem for path in folder.glob("*.json")})
+    return parse_yaml(text, name)
 
 
 def broken(folder: Path) -> list[str]:

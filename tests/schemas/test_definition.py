@@ -111,6 +111,11 @@ def test_no_files_at_all_is_fatal_and_says_what_to_do(tmp_path: Path, monkeypatc
         ("channelBindings/forever", "channelBindings/never", "'#/components/channelBindings/never' points at nothing"),
         ("#/components/channelBindings/forever", "./bindings.yaml", "does not point into this file"),
         ("#/components/channelBindings/forever", "#/channels/events/bindings", "circle"),
+        ('"#/components/messages/certificate.new"', '"#/components/messages/certificate.nw"', "nw' points at nothing"),
+        ('"#/components/messageTraits/event"', '"#/components/messageTraits/none"', "traits 0 .*none' points"),
+        ('"./certificate.new.json"', '"./certificate.nw.json"', "payload .*nw.json' is no file of schemas/"),
+        ('"./certificate.new.json"', '"./certificate.new"', "payload .*new' is no file of schemas/"),
+        ("      name: certstream.certificate.new.v1\n", "", "certificate.new name: a text is missing"),
     ],
 )
 def test_a_broken_document_is_fatal_and_says_where(old: str, new: str, place: str) -> None:
@@ -126,6 +131,20 @@ def test_what_contradicts_itself_is_told_with_its_line() -> None:
     text = GOOD.replace("        partitions: 12", "        partitions: 0", 1)
     line = next(number for number, one in enumerate(text.splitlines(), 1) if one == "        partitions: 0")
     with pytest.raises(Fatal, match=rf"asyncapi\.yaml line {line}, channels events bindings kafka partitions"):
+        parse_topics(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("reference", "other"),
+    [
+        ("#/components/messages/certificate.new", "#/components/messages/certificate.nw"),
+        ("./certificate.new.json", "./certificate.nw.json"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_told_with_its_line(reference: str, other: str) -> None:
+    text = GOOD.replace(f'"{reference}"', f'"{other}"', 1)
+    line = next(number for number, one in enumerate(text.splitlines(), 1) if other in one)
+    with pytest.raises(Fatal, match=rf"asyncapi\.yaml line {line}, "):
         parse_topics(text.encode())
 
 
@@ -153,6 +172,7 @@ def test_a_broken_schema_is_fatal_and_says_the_line(old: str, new: str, told: st
             "        partitions: 0",
             r"asyncapi\.yaml line \d+, channels events",
         ),
+        ("asyncapi.yaml", '"./accounts.json"', '"./acounts.json"', r"asyncapi\.yaml line \d+, .*no file of schemas/"),
         ("inventory.json", '"type": "object",', '"type": "objekt",', r"inventory\.json line 6, type"),
         ("inventory.json", '"type": "object",', '"type": "array",', r"inventory\.json line 6, type: .* own example"),
     ],

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.schemas import compat
 from tests.schemas.compat import COMMON, broken, freeze, judged
 from tests.schemas.reading import SCHEMAS, document
 from tests.schemas.surface import lost
@@ -321,3 +322,36 @@ def test_every_message_is_in_version_1_0_and_what_is_released_never_changes(tmp_
     shutil.copytree(SCHEMAS, tmp_path / "schemas")
     with pytest.raises(FileExistsError):
         freeze("1.0", tmp_path / "schemas")
+
+
+def test_a_released_version_cannot_be_edited_unnoticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "schemas"
+    shutil.copytree(SCHEMAS, folder)
+    monkeypatch.setattr(compat, "SCHEMAS", folder)
+    assert freeze("1.1", folder) == folder / "released" / "1.1"
+    assert compat.main([]) == 0, capsys.readouterr().err
+    for place in (
+        folder,
+        folder / "released" / "1.0",
+        folder / "released" / "1.1",
+    ):  # in all alike: compared, nothing broke
+        path = place / "certificate.new.json"
+        schema = json.loads(path.read_text())
+        schema["required"].remove("certprevhash")
+        path.write_text(json.dumps(schema))
+    (folder / "released" / "1.1" / "inventory.json").unlink()
+    (folder / "released" / "1.1" / "later.json").write_text("{}")
+    assert compat.main([]) == 1
+    kept = "was released and is not what was released: git checkout schemas/released"
+    assert capsys.readouterr().err.splitlines() == [
+        f"schemas/released/1.0/certificate.new.json {kept}/1.0/certificate.new.json",
+        f"schemas/released/1.1/certificate.new.json {kept}/1.1/certificate.new.json",
+        "schemas/released/1.1/inventory.json was released and is gone: "
+        "git checkout schemas/released/1.1/inventory.json",
+        "schemas/released/1.1/later.json was not released with 1.1: remove it",
+    ]
+    (folder / "released" / "1.1" / "SHA256SUMS").unlink()
+    assert compat.main([]) == 1
+    assert "schemas/released/1.1/SHA256SUMS is gone, and says what was released" in capsys.readouterr().err

@@ -41,8 +41,8 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def spoil(checkout: Path, old: str, new: str) -> None:
-    path = checkout / "schemas" / "accounts.json"
+def spoil(checkout: Path, old: str, new: str, file: str = "accounts.json") -> None:
+    path = checkout / "schemas" / file
     text = path.read_text("utf-8")
     assert old in text
     path.write_text(text.replace(old, new, 1), "utf-8")
@@ -77,3 +77,38 @@ def test_a_schema_that_refuses_its_own_example_is_told(checkout: Path) -> None:
     code, said = run(checkout, "tests.schemas.asyncapi")
     assert code == 1
     assert re.search(r"^schemas/accounts\.json line 6, type: this refuses the record of the file's own example 1", said)
+
+
+DOCUMENTS = [
+    (
+        "a reference to no message",
+        '"#/components/messages/certificate.new"',
+        '"#/components/messages/certificate.nw"',
+        r"asyncapi\.yaml line \d+, channels \S+ messages certificate\.new \$ref: .* points at nothing: mend it there",
+    ),
+    (
+        "a payload of no file",
+        '"./certificate.new.json"',
+        '"./certificate.nw.json"',
+        r"asyncapi\.yaml line \d+, components messages certificate\.new payload \$ref: .* is no file of schemas/",
+    ),
+    (
+        "no time kept",
+        "          retention.ms: -1\n",
+        "",
+        r"asyncapi\.yaml line \d+, channels events bindings kafka topicConfiguration: retention\.ms must be given",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "old", "new", "told"),
+    [("compat", *DOCUMENTS[0][1:]), ("asyncapi", *DOCUMENTS[1][1:]), ("pages --check", *DOCUMENTS[2][1:])],
+    ids=[row[0] for row in DOCUMENTS],
+)
+def test_a_broken_document_is_told_with_its_line(check: str, old: str, new: str, told: str, checkout: Path) -> None:
+    spoil(checkout, old, new, "asyncapi.yaml")
+    code, said = run(checkout, *f"tests.schemas.{check}".split())
+    assert code == 1
+    assert re.search(rf"^schemas/{told}", said), said
+    assert "Traceback" not in said
