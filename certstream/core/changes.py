@@ -159,7 +159,7 @@ def observed_between(draft: Draft, identifier: str, row: Row, answer: Answer) ->
     noted by a clock that was ahead, and says nothing.
     """
     number = draft.ledger.inventory.number(identifier)
-    noted = (draft.ledger.shown[number] if number is not None else 0, row.asked, row.first, row.not_before or 0)
+    noted = (draft.ledger.shown[number] if number is not None else 0, row.asked)
     return {
         "after": rfc3339(max((at for at in noted if at <= answer.received_at), default=0)),
         "before": rfc3339(answer.received_at),
