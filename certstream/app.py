@@ -184,10 +184,11 @@ async def _register(config: Config, known: dict[str, tuple[str, bytes]]) -> None
     known |= {topic.removeprefix(prefix): (VALUE_SCHEMA_ID, value) for topic, value in ids.items()}
 
 
-async def _differences(config: Config) -> list[str]:
+async def _differences(config: Config) -> list[drift.Drift]:
     """Where the cluster's topics are not as defined. Raises JournalAway, Fatal: a right is missing."""
     options, replicas = kafka_config(config).client_options(), config.kafka.replicas
-    return [str(one) for one in await plan(options, topics(), prefix=config.topic_prefix, replicas=replicas)]
+    found = await plan(options, topics(), prefix=config.topic_prefix, replicas=replicas)
+    return [drift.Drift(str(one), one.mendable) for one in found]
 
 
 def settings(config: Config, account: Account) -> Settings:

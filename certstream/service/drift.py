@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from certstream.core.errors import CertstreamError, Transient
 from certstream.service.metrics import Metrics
@@ -16,13 +17,21 @@ AGAIN = 3600.0
 SOON = 60.0
 """Seconds until the next look after one that failed and may pass."""
 
-Look = Callable[[], Awaitable[Sequence[str]]]
-"""Each difference as a sentence. Raises Transient, or Fatal where a right is missing."""
+
+class Drift(NamedTuple):
+    """A difference as a sentence; whether `certstream topics apply` mends it."""
+
+    difference: str
+    mendable: bool
+
+
+Look = Callable[[], Awaitable[Sequence[Drift]]]
+"""Raises Transient, or Fatal where a right is missing."""
 
 
 async def watch(look: Look, metrics: Metrics) -> None:
     """For ever. What was told is told again only after it changed."""
-    told: Sequence[str] | None = None
+    told: Sequence[Drift] | None = None
     unknown: str | None = None
     while True:
         pause = AGAIN
@@ -38,6 +47,8 @@ async def watch(look: Look, metrics: Metrics) -> None:
             metrics.topic_differences.set(len(found))
             if found != told:
                 for one in found:
-                    log.warning("topics.differ", extra={"difference": one, "mend": "certstream topics apply"})
+                    # The plan says why what `apply` leaves alone is left alone, and what to do about it.
+                    mend = f"certstream topics {'apply' if one.mendable else 'plan'}"
+                    log.warning("topics.differ", extra={"difference": one.difference, "mend": mend})
             told, unknown = found, None
         await asyncio.sleep(pause)

@@ -8,6 +8,8 @@ from hashlib import sha256
 from html import escape
 from typing import Any
 
+from certstream.core.times import rfc3339
+
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1c2430}"
     "table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.3rem 1rem .3rem 0;"
@@ -48,7 +50,9 @@ def _shown(status: Mapping[str, Any]) -> Iterator[str]:
         heads = ("account", "state", "certificates", "observed through", "reason")
         yield f"<h2>Accounts</h2>\n<table>\n<tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>\n"
         for name, account in sorted(accounts.items()):
-            yield f"<tr>{''.join(map(_cell, (name, *map(account.get, _COLUMNS))))}</tr>\n"
+            through = account.get("observedthrough")
+            told = account | {"observedthrough": rfc3339(through) if through else "–"}
+            yield f"<tr>{''.join(map(_cell, (name, *map(told.get, _COLUMNS))))}</tr>\n"
         yield "</table>\n"
     rest = {name: part for name, part in status.items() if isinstance(part, Mapping) and "state" in part}
     if rest:

@@ -33,7 +33,9 @@ async def test_it_says_what_this_is_how_it_is_and_where_to_go_on() -> None:
 
 async def test_what_is_not_ready_is_told_with_its_reason_and_escaped() -> None:
     status = {
-        "accounts": {HOSTILE: {"state": "denied", "reason": HOSTILE, "certificates": 3}},
+        "accounts": {
+            HOSTILE: {"state": "denied", "reason": HOSTILE, "certificates": 3, "observedthrough": 1_795_568_473_402}
+        },
         "journal": {"state": "away", "reason": f"refused {HOSTILE}"},
         "configuration": {"state": "refused", "reasons": ["[http] needs a restart"]},
     }
@@ -43,6 +45,7 @@ async def test_what_is_not_ready_is_told_with_its_reason_and_escaped() -> None:
     assert "<script" not in text
     assert text.count("&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;") == 3
     assert "[http] needs a restart" in text
+    assert "<td><bdi>2026-11-25T01:01:13.402Z</bdi></td>" in text
 
 
 async def test_it_starts_before_any_account_is_known() -> None:

@@ -333,15 +333,20 @@ async def test_a_service_tells_drift_at_its_start_and_as_a_metric(
     connection = {"bootstrap_servers": kafka.bootstrap}
     await apply(connection, topics(), prefix=prefix)
     await alter(connection, f"{prefix}events", {"retention.ms": "3600000"})
-    await until(connection, prefix, 1)
+    await alter(connection, f"{prefix}quarantine", {"retention.ms": "-1"})  # what is kept for longer stays so
+    await until(connection, prefix, 2)
     service = build(Config(journal=f"kafka://{kafka.bootstrap}", topic_prefix=prefix))
     (watch,) = service.beside
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(2):
             await watch()
-    assert service.metrics.registry.get_sample_value("certstream_topic_differences") == 1
-    told = [(record.msg, getattr(record, "difference", "")) for record in caplog.records if record.name == "certstream"]
-    assert told == [("topics.differ", f"{prefix}events: retention.ms is 3600000, wanted -1")]
+    assert service.metrics.registry.get_sample_value("certstream_topic_differences") == 2
+    lines = [record for record in caplog.records if record.msg == "topics.differ"]
+    told = {getattr(line, "difference", "").partition(" is ")[0]: getattr(line, "mend", "") for line in lines}
+    assert told == {
+        f"{prefix}events: retention.ms": "certstream topics apply",
+        f"{prefix}quarantine: retention.ms": "certstream topics plan",
+    }
 
 
 async def test_a_wrong_password_is_told_with_its_cause(guarded: Broker, prefix: str) -> None:
