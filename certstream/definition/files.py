@@ -105,18 +105,18 @@ def _once(text: bytes, name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any
     return found
 
 
-def _places(value: Any, path: Place) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """Every object in a schema, with where it stands."""
+def places(value: Any, path: Place = ()) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Every object in a value of JSON or YAML, with where it stands."""
     if isinstance(value, dict):
         yield path, value
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        yield from _places(item, (*path, key))
+        yield from places(item, (*path, key))
 
 
 def _crossed(schema: dict[str, Any]) -> Iterator[tuple[Place, str]]:
     """Bounds that leave no value between them; those of members that no example has, too."""
-    for path, part in _places(schema, ()):
+    for path, part in places(schema):
         for low, high in _BOUNDS:
             least, most = part.get(low), part.get(high)
             if isinstance(least, int | float) and isinstance(most, int | float) and least > most:
@@ -126,8 +126,8 @@ def _crossed(schema: dict[str, Any]) -> Iterator[tuple[Place, str]]:
 def _leading_nowhere(schema: dict[str, Any], error: Exception) -> Place:
     """Where the reference stands that the error says leads nowhere; the file itself where it does not say."""
     pointers = re.findall("'([^']+)'", str(error))
-    places = ((*path, "$ref") for path, part in _places(schema, ()) for one in pointers if one in str(part.get("$ref")))
-    return next(places, ())
+    found = ((*path, "$ref") for path, part in places(schema) for one in pointers if one in str(part.get("$ref")))
+    return next(found, ())
 
 
 def _wrong(text: bytes, name: str, path: Sequence[str | int], reason: str) -> Fatal:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
 from certstream.core.errors import Fatal
-from certstream.definition.files import ASYNCAPI, MEND, asyncapi, line_of, parse_yaml, schema_names
+from certstream.definition.files import ASYNCAPI, MEND, asyncapi, line_of, parse_yaml, places, schema_names
 
 PREFIX = "{prefix}"
 
@@ -112,21 +112,15 @@ def _topic(document: _Document, channel: str) -> Topic:
 
 
 def _check_references(document: _Document, schemas: Collection[str]) -> None:
-    for place, reference in _references(document.root, ()):
+    for path, part in places(document.root):
+        if "$ref" not in part:
+            continue
+        place, reference = " ".join(map(str, (*path, "$ref"))), part["$ref"]
         if isinstance(reference, str) and reference.startswith("./"):
             if reference.removeprefix("./").removesuffix(".json") not in schemas or not reference.endswith(".json"):
                 raise document.wrong(place, f"$ref {reference!r} is no file of schemas/")
         else:
             document.follow({"$ref": reference}, place)
-
-
-def _references(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """Every `$ref` with its place."""
-    if isinstance(value, dict) and "$ref" in value:
-        yield " ".join((*path, "$ref")), value["$ref"]
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, item in items:
-        yield from _references(item, (*path, str(key)))
 
 
 def _check_message(document: _Document, place: str) -> None:
