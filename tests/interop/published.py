@@ -23,7 +23,7 @@ LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 def publish(broker: Broker, directory: Path) -> None:
     """A sweep of a simulated account of 1,000 certificates by `certstream once`. Raises Broken."""
     port = free_port()
-    setup = Setup("kafka", 60, CERTIFICATES, 0, 0, 8, "newest", 0, 1, 0, ("30d", "7d"), 0)
+    setup = Setup(journal="kafka", duration=60, certificates=CERTIFICATES, rate=0, seed=8, thresholds=("30d", "7d"))
     simulator = start_simulator(directory, setup, port)
     try:
         file = configure(directory, setup, port, f"kafka://{broker.bootstrap}")

@@ -69,20 +69,7 @@ def main() -> int:
 
 
 def _run(directory: Path, seconds: float, stops: int, seed: int) -> int:
-    setup = Setup(
-        journal="sqlite",
-        duration=0.0,
-        certificates=2_000,
-        rate=0.5,
-        faults=0.0,
-        seed=seed,
-        order="newest",
-        kills=0,
-        speed=1.0,
-        latency=0.0,
-        thresholds=("30d",),
-        quiet=0.0,
-    )
+    setup = Setup(journal="sqlite", duration=0.0, certificates=2_000, rate=0.5, seed=seed, thresholds=("30d",))
     marks: list[Mark] = []
     server, front = free_port(), free_port()
     config = configure(directory, setup, front, f"sqlite:///{directory / 'journal.db'}")

@@ -58,21 +58,7 @@ def test_a_process_that_is_gone_is_an_error() -> None:
 
 
 def test_a_service_that_ends_by_itself_ends_the_run(tmp_path: Path) -> None:
-    setup = Setup(
-        journal="sqlite",
-        duration=60,
-        certificates=1,
-        rate=1,
-        faults=0,
-        seed=3,
-        order="newest",
-        kills=0,
-        speed=1,
-        latency=0,
-        thresholds=("1d",),
-        quiet=0,
-        listen="127.0.0.1:9",
-    )
+    setup = Setup(journal="sqlite", duration=60, certificates=1, rate=1, seed=3, listen="127.0.0.1:9")
     service = Service(tmp_path, tmp_path / "no such file.toml")
     with pytest.raises(Broken, match="the service ended by itself after"):
         watch(tmp_path, setup, service, every=0.1)

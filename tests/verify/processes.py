@@ -28,22 +28,22 @@ class Broken(Exception):
     """A process did not do what it should; the text says which and where its log is."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What a run is made with. Times in seconds."""
+    """What a run is made with. Times in seconds. What is not given lets nothing go wrong."""
 
     journal: str
     duration: float
     certificates: int
     rate: float
-    faults: float
+    faults: float = 0.0
     seed: int
-    order: str
-    kills: int
-    speed: float
-    latency: float
-    thresholds: tuple[str, ...]
-    quiet: float
+    order: str = "newest"
+    kills: int = 0
+    speed: float = 1.0
+    latency: float = 0.0
+    thresholds: tuple[str, ...] = ("1d",)
+    quiet: float = 0.0
     """Changes and kills end this long before the run does."""
     prefix: str = "certstream."
     listen: str = ""

@@ -16,20 +16,7 @@ from tests.verify.processes import Setup, start_simulator
 @pytest.mark.parametrize("minutes", [1.5, 2.0, 5.0, 20.0])
 @pytest.mark.parametrize("kills", [0, 1, 2, 5])
 def test_kills_are_in_order_and_end_75_seconds_before_the_run(minutes: float, kills: int) -> None:
-    setup = Setup(
-        journal="kafka",
-        duration=minutes * 60,
-        certificates=1,
-        rate=1,
-        faults=0,
-        seed=3,
-        order="newest",
-        kills=kills,
-        speed=1,
-        latency=0,
-        thresholds=("1d",),
-        quiet=75,
-    )
+    setup = Setup(journal="kafka", duration=minutes * 60, certificates=1, rate=1, seed=3, kills=kills, quiet=75)
     times = kill_times(setup)
     assert len(times) == kills
     assert times == sorted(times) == kill_times(setup)
@@ -37,21 +24,7 @@ def test_kills_are_in_order_and_end_75_seconds_before_the_run(minutes: float, ki
 
 
 def test_an_interruption_while_the_simulator_starts_leaves_no_process(tmp_path: Path) -> None:
-    setup = Setup(
-        journal="sqlite",
-        duration=60,
-        certificates=100_000,
-        rate=0,
-        faults=0,
-        seed=3,
-        order="newest",
-        kills=0,
-        speed=1,
-        latency=0,
-        thresholds=("1d",),
-        quiet=0,
-    )
-
+    setup = Setup(journal="sqlite", duration=60, certificates=100_000, rate=0, seed=3)
     threading.Timer(0.5, signal.raise_signal, (signal.SIGINT,)).start()
     with pytest.raises(KeyboardInterrupt):
         start_simulator(tmp_path, setup, free_port())
